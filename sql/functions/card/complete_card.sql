@@ -1,0 +1,57 @@
+-- bundle 2
+-- Fills in, and refuses a bad link before its foreign key would (which cannot say why). Whether the
+-- result is allowed is decided after every BEFORE trigger of the host has run (jobsdb.guard_card).
+create or replace function jobsdb.complete_card()
+returns trigger
+language plpgsql
+volatile
+parallel unsafe
+security definer
+set search_path to ''
+as $$
+begin
+  if tg_relid <> 'public.kanban_cards'::regclass then
+    raise exception using
+      errcode = 'JB090', message = 'this trigger function belongs to another table';
+  end if;
+
+  -- A task alone names the job; without a job there is no task either (deleting a job clears job_id,
+  -- and task_id must not be left dangling).
+  if new.job_id is null and new.task_id is not null then
+    if tg_op = 'INSERT' then
+      new.job_id := jobsdb.job_of_task(new.task_id, new.org_id);
+    elsif new.task_id is distinct from old.task_id then
+      new.job_id := jobsdb.job_of_task(new.task_id, new.org_id);
+    else
+      new.task_id := null;
+    end if;
+  end if;
+
+  if new.job_id is not null then
+    if tg_op = 'INSERT' then
+      perform jobsdb.check_card_link(new.job_id, new.task_id, new.org_id);
+    elsif (new.job_id, new.task_id) is distinct from (old.job_id, old.task_id) then
+      perform jobsdb.check_card_link(new.job_id, new.task_id, new.org_id);
+    end if;
+  end if;
+
+  -- An approval is for the content it saw: a later edit sends the card back.
+  if tg_op = 'UPDATE' then
+    if new.job_id is not null
+      and old.job_id is not null
+      and jobsdb.card_state(to_jsonb(new)) = 'approved'
+      and jobsdb.card_state(to_jsonb(old)) = 'approved'
+      and jobsdb.card_hash(to_jsonb(new)) <> jobsdb.card_hash(to_jsonb(old)) then
+      new := jsonb_populate_record(new, '{"state": "in_review"}');
+    end if;
+  end if;
+  return new;
+end;
+$$;
+revoke all on function jobsdb.complete_card() from public, anon, authenticated, service_role;
+
+comment on function jobsdb.complete_card() is
+'Trigger: fills a card''s job from its task, clears the task when the job goes, and sends an edited approved card back to review.
+Returns: the row.
+Errors:  JB020 job or task not found or not yours.
+Source:  sql/functions/card/complete_card.sql';

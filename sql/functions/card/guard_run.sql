@@ -1,0 +1,38 @@
+-- bundle 2
+-- The host's table may have no org_id; then the link alone decides, and the caller must own the job.
+create or replace function jobsdb.guard_run()
+returns trigger
+language plpgsql
+volatile
+parallel unsafe
+security definer
+set search_path to ''
+as $$
+declare
+  v_org_id uuid := (to_jsonb(new) ->> 'org_id')::uuid;
+  v_job_org_id uuid;
+begin
+  if tg_relid <> 'public.agent_runs'::regclass then
+    raise exception using
+      errcode = 'JB090', message = 'this trigger function belongs to another table';
+  end if;
+
+  select j.org_id
+  into v_job_org_id
+  from public.jobs as j
+  where j.id = new.job_id;
+  if v_job_org_id is null
+    or v_job_org_id <> coalesce(v_org_id, v_job_org_id)
+    or not jobsdb.may_see(v_job_org_id) then
+    perform jobsdb.refuse_job(new.job_id);
+  end if;
+  return null;
+end;
+$$;
+revoke all on function jobsdb.guard_run() from public, anon, authenticated, service_role;
+
+comment on function jobsdb.guard_run() is
+'Trigger: a run can be linked only to a job of its own organisation and of the caller''s.
+Returns: null.
+Errors:  JB020 job not found or not yours.
+Source:  sql/functions/card/guard_run.sql';

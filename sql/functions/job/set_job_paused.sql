@@ -1,0 +1,56 @@
+-- bundle 1
+create or replace function jobsdb.set_job_paused(
+  job_id uuid,
+  paused boolean
+)
+returns public.jobs
+language plpgsql
+volatile
+parallel unsafe
+security definer
+set search_path to ''
+as $$
+declare
+  v_job public.jobs;
+begin
+  if not exists (
+    select from public.jobs as j
+    where j.id = set_job_paused.job_id and jobsdb.may_see(j.org_id)
+  ) then
+    perform jobsdb.refuse_job(set_job_paused.job_id);
+  end if;
+
+  select j.*
+  into v_job
+  from public.jobs as j
+  where j.id = set_job_paused.job_id
+  for update;
+  if not found then
+    perform jobsdb.refuse_job(set_job_paused.job_id);
+  end if;
+
+  if v_job.status in ('succeeded', 'failed', 'cancelled') then
+    perform jobsdb.refuse_finished_job(
+      v_job.id, v_job.status, case when set_job_paused.paused then 'it cannot be paused' else 'it cannot be resumed' end
+    );
+  end if;
+  if (v_job.paused_at is not null) = set_job_paused.paused then
+    return v_job;
+  end if;
+
+  update public.jobs as j
+  set
+    paused_at = case when set_job_paused.paused then now() end,
+    updated_at = now()
+  where j.id = set_job_paused.job_id
+  returning j.*
+  into v_job;
+  return v_job;
+end;
+$$;
+revoke all on function jobsdb.set_job_paused(uuid, boolean) from public, anon, authenticated, service_role;
+grant execute on function jobsdb.set_job_paused(uuid, boolean) to authenticated, service_role;
+
+comment on function jobsdb.set_job_paused(uuid, boolean) is
+'Body of public.pause_job and public.resume_job.
+Source:  sql/functions/job/set_job_paused.sql';

@@ -1,0 +1,54 @@
+-- bundle 3
+-- One at a time: whoever holds the guard row works, others are told the time of the present data. It
+-- also does what is left to whoever has time: folds deltas, skips rows of closed jobs, releases steps.
+create or replace function public.refresh_job_metrics()
+returns timestamptz
+language plpgsql
+volatile
+parallel unsafe
+security definer
+set search_path to ''
+as $$
+declare
+  v_job record;
+begin
+  perform from jobsdb.metrics_refresh as r for update skip locked;
+  if not found then
+    return (select r.refreshed_at from jobsdb.metrics_refresh as r);
+  end if;
+
+  perform jobsdb.finish_closed_jobs();
+  perform jobsdb.release_missed();
+  perform jobsdb.fold_waiting();
+
+  for v_job in
+    with gone as (
+      delete from jobsdb.unfrozen_jobs as u
+      where u.id > 0
+      returning u.job_id
+    )
+    select distinct g.job_id
+    from gone as g
+    order by g.job_id
+  loop
+    delete from jobsdb.frozen_job_metrics as f where f.job_id = v_job.job_id;
+    insert into jobsdb.frozen_job_metrics
+    select m.* from jobsdb.measure_job(v_job.job_id) as m;
+  end loop;
+
+  refresh materialized view concurrently jobsdb.job_metrics_mv;
+
+  update jobsdb.metrics_refresh as r
+  set refreshed_at = now()
+  where r.only_row;
+  return now();
+end;
+$$;
+revoke all on function public.refresh_job_metrics() from public, anon, authenticated, service_role;
+grant execute on function public.refresh_job_metrics() to service_role;
+
+comment on function public.refresh_job_metrics() is
+'Brings job_metrics up to date without blocking readers. Service role and owner only; call it every five minutes, e.g. with pg_cron.
+Returns: time of the data now shown; that of the last refresh when another session is refreshing.
+Errors:  none.
+Source:  sql/functions/metrics/refresh_job_metrics.sql';

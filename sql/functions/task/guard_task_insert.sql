@@ -1,0 +1,93 @@
+-- bundle 1
+create or replace function jobsdb.guard_task_insert()
+returns trigger
+language plpgsql
+volatile
+parallel unsafe
+security definer
+set search_path to ''
+as $$
+declare
+  v_job record;
+begin
+  if tg_relid <> 'public.job_tasks'::regclass then
+    raise exception using
+      errcode = 'JB090', message = 'this trigger function belongs to another table';
+  end if;
+
+  select j.org_id, k.kind
+  into v_job
+  from public.jobs as j
+  left join jobsdb.task_kinds as k on k.kind = new.kind
+  where j.id = new.job_id;
+  if v_job.org_id is null or not jobsdb.may_see(v_job.org_id) then
+    perform jobsdb.refuse_job(new.job_id);
+  end if;
+  new.org_id := v_job.org_id;
+
+  if new.status <> 'pending' then
+    raise exception using
+      errcode = 'JB002',
+      message = format('a new task cannot be "%s"', new.status),
+      detail = 'Every task starts as "pending".',
+      hint = 'Insert it without a status and move it afterwards.';
+  end if;
+  if v_job.kind is null then
+    raise exception using
+      errcode = 'JB011',
+      message = format('"%s" is no kind of task', coalesce(new.kind, 'null')),
+      detail = (
+        select format('Known kinds: %s.', string_agg(k.kind, ', ' order by k.kind)) from jobsdb.task_kinds as k
+      ),
+      hint = 'Use one of these, or add a row to jobsdb.task_kinds.';
+  end if;
+  if jsonb_typeof(new.input) <> 'object' then
+    raise exception using
+      errcode = 'JB011',
+      message = 'the input of a task must be a JSON object',
+      detail = format('It is of type %s.', jsonb_typeof(new.input)),
+      hint = 'Use jsonb_build_object(…).';
+  end if;
+  perform jobsdb.check_document('input', new.input);
+
+  if new.scheduled_for is null and new.input ? 'scheduled_for' then
+    new.scheduled_for := jobsdb.scheduled_time(new.input ->> 'scheduled_for');
+  end if;
+
+  -- No dependencies is the common case and the fast one: it reads no other task.
+  if new.depends_on = '{}' then
+    new.waits_on := null;
+  else
+    if new.step <= any (new.depends_on) or array_position(new.depends_on, null) is not null then
+      raise exception using
+        errcode = 'JB011',
+        message = format('step %s of batch %s depends on a step that is not below it', new.step, new.batch),
+        detail = format('depends_on is %s.', new.depends_on::text),
+        hint = 'Name lower steps of the same batch; {} means none, null all lower ones present.';
+    end if;
+    new.waits_on := jobsdb.next_wait(new.job_id, new.org_id, new.batch, new.step, new.depends_on, new.id);
+    -- A named step that comes later in this statement is not there yet; the statement trigger refuses
+    -- it when it never comes.
+    new.waits_on := greatest(new.waits_on, (
+      select max(d.step)
+      from unnest(new.depends_on) as d (step)
+      where not exists (
+        select from public.job_tasks as u
+        where u.job_id = new.job_id and u.batch = new.batch and u.step = d.step
+      )
+    ));
+  end if;
+
+  new.pos := case
+    when new.waits_on is null and coalesce(new.scheduled_for <= now(), true) then nextval('jobsdb.task_order')
+  end;
+  return new;
+end;
+$$;
+revoke all on function jobsdb.guard_task_insert() from public, anon, authenticated, service_role;
+
+comment on function jobsdb.guard_task_insert() is
+'Trigger: a new task belongs to a job its planner may see, takes over its organisation, is pending, of a known kind, and knows what it waits for.
+Returns: the row.
+Errors:  JB002 not pending; JB011 bad input, kind or dependency; JB012 too large or too deep; JB020 job not found or not yours.
+Source:  sql/functions/task/guard_task_insert.sql';

@@ -1,0 +1,124 @@
+-- bundle 1
+-- Every change in plain SQL by anybody comes here. Functions that have proved a move themselves change
+-- rev, which no role may write, and are not asked again.
+create or replace function jobsdb.guard_task_update()
+returns trigger
+language plpgsql
+volatile
+parallel unsafe
+security definer
+set search_path to ''
+as $$
+declare
+  v_job_status text;
+begin
+  if tg_relid <> 'public.job_tasks'::regclass then
+    raise exception using
+      errcode = 'JB090', message = 'this trigger function belongs to another table';
+  end if;
+
+  if (new.id, new.job_id, new.org_id, new.batch, new.step, new.depends_on)
+    is distinct from (old.id, old.job_id, old.org_id, old.batch, old.step, old.depends_on) then
+    raise exception using
+      errcode = 'JB002',
+      message = format('task %s cannot change its place', old.id),
+      detail = 'Job, organisation, batch, step and dependencies of a task never change.',
+      hint = 'Skip it and insert another task.';
+  end if;
+  if new.input is distinct from old.input then
+    perform jobsdb.check_document('input', new.input);
+  end if;
+  if new.output is distinct from old.output then
+    perform jobsdb.check_document('output', new.output);
+  end if;
+
+  if new.status = old.status then
+    if new.status = 'pending' and new.scheduled_for is distinct from old.scheduled_for and new.waits_on is null then
+      new.pos := case
+        when coalesce(new.scheduled_for <= now(), true) then coalesce(old.pos, nextval('jobsdb.task_order'))
+      end;
+    end if;
+    return new;
+  end if;
+
+  if not exists (
+    select from jobsdb.transitions as t
+    where t.entity = 'task' and t.from_status = old.status and t.to_status = new.status
+  ) then
+    raise exception using
+      errcode = 'JB002',
+      message = format('task %s cannot go from "%s" to "%s"', old.id, old.status, new.status),
+      detail = coalesce(
+        (
+          select format('From "%s" it can go to: %s.', old.status, string_agg(t.to_status, ', ' order by t.to_status))
+          from jobsdb.transitions as t
+          where t.entity = 'task' and t.from_status = old.status
+          having count(*) > 0
+        ),
+        format('"%s" is final.', old.status)
+      ),
+      hint = 'Read the task again: somebody may have moved it meanwhile.';
+  end if;
+
+  -- What brings work to life must not slip past somebody who is just closing the job: it waits for
+  -- him and then reads what he decided. What ends work waits for nobody; in flight it counts.
+  if new.status in ('pending', 'running') then
+    select j.status
+    into v_job_status
+    from public.jobs as j
+    where j.id = old.job_id and j.org_id = old.org_id
+    for key share;
+  else
+    select j.status
+    into v_job_status
+    from public.jobs as j
+    where j.id = old.job_id and j.org_id = old.org_id;
+  end if;
+  if v_job_status in ('succeeded', 'failed', 'cancelled') and new.status <> 'skipped' then
+    perform jobsdb.refuse_finished_job(
+      old.job_id, v_job_status, format('task %s cannot go from "%s" to "%s"', old.id, old.status, new.status)
+    );
+  end if;
+
+  -- Plain SQL beats a worker: its token is stale from here on.
+  new.lease_token := null;
+  new.lease_expires_at := null;
+  new.locked_by := null;
+  new.waits_on := null;
+
+  case new.status::text
+    when 'running' then
+      new.started_at := coalesce(nullif(new.started_at, old.started_at), now());
+      new.finished_at := null;
+    when 'pending' then
+      new.started_at := null;
+      new.finished_at := null;
+      new.waits_on := jobsdb.next_wait(old.job_id, old.org_id, old.batch, old.step, old.depends_on, old.id);
+      new.pos := case
+        when new.waits_on is null and coalesce(new.scheduled_for <= now(), true) then nextval('jobsdb.task_order')
+      end;
+    else
+      new.finished_at := coalesce(nullif(new.finished_at, old.finished_at), now());
+  end case;
+
+  if new.status in ('done', 'skipped') and exists (
+    select from public.job_tasks as w
+    where w.job_id = old.job_id and w.batch = old.batch and w.waits_on = old.step
+  ) then
+    insert into jobsdb.missed_steps (job_id, org_id, batch, step)
+    values (old.job_id, old.org_id, old.batch, old.step);
+  end if;
+
+  if old.status in ('done', 'error', 'skipped') or new.status in ('done', 'error', 'skipped') then
+    perform jobsdb.count_task_move(old.job_id, old.org_id, old.status, new.status);
+  end if;
+  return new;
+end;
+$$;
+revoke all on function jobsdb.guard_task_update() from public, anon, authenticated, service_role;
+
+comment on function jobsdb.guard_task_update() is
+'Trigger: proves a change of a task in plain SQL, stamps its times, takes the lease away, counts the move, and lets dependents know.
+Returns: the row.
+Errors:  JB002 illegal move; JB012 too large or too deep; JB040 the job is finished.
+Source:  sql/functions/task/guard_task_update.sql';

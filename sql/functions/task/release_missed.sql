@@ -1,0 +1,96 @@
+-- bundle 1
+-- Nobody is waited for. A step that is being changed right now keeps its note, and so does one whose
+-- watcher somebody holds; a step that is open after all (its end was rolled back) loses it, and whoever
+-- ends it later sees the watcher himself.
+create or replace function jobsdb.release_missed(
+  job_id uuid default null,
+  max_steps int default 1000
+)
+returns int
+language plpgsql
+volatile
+parallel unsafe
+security definer
+set search_path to ''
+as $$
+declare
+  v_note record;
+  v_step record;
+  v_task record;
+  v_wait int;
+  v_released int := 0;
+begin
+  for v_note in
+    select m.id, m.job_id, m.org_id, m.batch, m.step
+    from jobsdb.missed_steps as m
+    where m.job_id = release_missed.job_id or release_missed.job_id is null
+    order by m.job_id, m.id
+    limit release_missed.max_steps
+    for update skip locked
+  loop
+    select u.id, u.status
+    into v_step
+    from public.job_tasks as u
+    where u.job_id = v_note.job_id
+      and u.org_id = v_note.org_id
+      and u.batch = v_note.batch
+      and u.step = v_note.step;
+
+    if v_step.status in ('pending', 'running', 'error') then
+      select u.status
+      into v_step.status
+      from public.job_tasks as u
+      where u.id = v_step.id
+      for share skip locked;
+      continue when not found;
+    end if;
+
+    delete from jobsdb.missed_steps as m where m.job_id = v_note.job_id and m.id = v_note.id;
+    continue when v_step.status in ('pending', 'running', 'error');
+
+    for v_task in
+      select w.id, w.org_id, w.depends_on, w.scheduled_for
+      from public.job_tasks as w
+      where w.job_id = v_note.job_id
+        and w.batch = v_note.batch
+        and w.waits_on = v_note.step
+        and w.status = 'pending'
+      order by w.id
+      for no key update skip locked
+    loop
+      v_wait := jobsdb.next_wait(
+        v_note.job_id, v_note.org_id, v_note.batch, v_note.step, v_task.depends_on, v_task.id
+      );
+      update public.job_tasks as t
+      set
+        waits_on = v_wait,
+        pos = case
+          when v_wait is null and coalesce(v_task.scheduled_for <= now(), true) then nextval('jobsdb.task_order')
+        end,
+        rev = t.rev + 1
+      where t.id = v_task.id;
+      v_released := v_released + (v_wait is null)::int;
+    end loop;
+
+    if exists (
+      select from public.job_tasks as w
+      where w.job_id = v_note.job_id
+        and w.batch = v_note.batch
+        and w.waits_on = v_note.step
+        and w.status = 'pending'
+    ) then
+      insert into jobsdb.missed_steps (job_id, org_id, batch, step)
+      values (v_note.job_id, v_note.org_id, v_note.batch, v_note.step);
+    end if;
+  end loop;
+  return v_released;
+end;
+$$;
+revoke all on function jobsdb.release_missed(uuid, int) from public, anon, authenticated, service_role;
+
+comment on function jobsdb.release_missed(uuid, int) is
+'Makes tasks claimable whose last awaited step has ended, working off the notes in jobsdb.missed_steps, of one job or of all.
+Units:   max_steps in notes.
+Returns: number of tasks that became claimable.
+Errors:  none.
+Source:  sql/functions/task/release_missed.sql';
