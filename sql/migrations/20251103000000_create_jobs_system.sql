@@ -1,11 +1,11 @@
 -- bundle 1
 -- Jobs and their tasks: the two tables everything else hangs on, and what keeps them honest.
 --
--- A job is a campaign; its tasks are the steps an agent works on, planned batch by batch.
--- The words of their states stand in jobsdb.transitions, one row per legal move; guards, tests and
--- diagrams read them there. Counters live in jobs; a change that finds the row taken leaves a signed
--- row in jobsdb.job_deltas instead of waiting, and whoever next holds the row folds it in.
--- Everything private stands in schema jobsdb, which tenants cannot enter.
+-- A job is a campaign; its tasks are the steps an agent works on, planned batch by batch. The words
+-- of their states stand in jobsdb.transitions, one row per legal move; guards, tests and diagrams
+-- read them there. Counters live in jobs; a change that finds the row taken leaves a signed row in
+-- jobsdb.job_deltas instead of waiting, and whoever next holds the row folds it in. Everything
+-- private stands in schema jobsdb, which tenants cannot enter.
 do $$
 begin
   if current_setting('jobsdb.runner', true) is distinct from pg_current_xact_id()::text then
@@ -18,7 +18,8 @@ begin
 end;
 $$;
 
--- Whatever stands where ours should stand belongs to somebody: say whose it looks like, touch nothing.
+-- Whatever stands where ours should stand belongs to somebody: say whose it looks like, touch
+-- nothing.
 do $$
 declare
   v_found text;
@@ -91,17 +92,21 @@ comment on schema jobsdb is
 -- Domains, not enums: a new word can be used in the transaction that adds it, the wire type stays
 -- text, and the check is compiled once per session (a CHECK on the column is parsed per statement).
 create domain public.job_status as text
-constraint job_status_is_known check (value in ('pending', 'running', 'succeeded', 'failed', 'cancelled'));
+constraint job_status_is_known check (
+  value in ('pending', 'running', 'succeeded', 'failed', 'cancelled')
+);
 
 create domain public.task_status as text
-constraint task_status_is_known check (value in ('pending', 'running', 'done', 'error', 'skipped'));
+constraint task_status_is_known check (
+  value in ('pending', 'running', 'done', 'error', 'skipped')
+);
 
 comment on domain public.job_status is
 'State of a job: pending, running, succeeded, failed or cancelled; the last three are final. Moves: jobsdb.transitions.';
 comment on domain public.task_status is
 'State of a task: pending, running, done, error or skipped; done and skipped are final. Moves: jobsdb.transitions.';
 
--- ---------------------------------------------------------------- what was installed, by which route
+-- -------------------------------------------------------------- what was installed, by which route
 
 create table jobsdb.ledger (
   seq bigint generated always as identity,
@@ -131,7 +136,7 @@ comment on column jobsdb.ledger.route is 'migrate: `jobsdb migrate`; bundle: one
 comment on column jobsdb.ledger.applied_at is 'When the file was applied.';
 comment on column jobsdb.ledger.applied_by is 'The session user who applied it.';
 
--- ----------------------------------------------------------------------- who belongs to which tenant
+-- --------------------------------------------------------------------- who belongs to which tenant
 
 create table jobsdb.org_members (
   user_id uuid not null,
@@ -209,17 +214,53 @@ comment on column jobsdb.task_kinds.meaning is 'What an agent does with such a t
 comment on column jobsdb.task_kinds.example_input is 'Documented input, as an example.';
 
 insert into jobsdb.task_kinds (kind, meaning, example_input) values
-('draft_email', 'write one e-mail per contact as a card', '{"contact_ids": ["c1"], "template": "intro", "variables": {}}'),
-('send_email', 'send what was approved: one card, or those of the nearest earlier draft step of the batch', '{"wait_for_approval": true, "scheduled_for": "2026-01-01T09:00:00Z"}'),
-('create_task', 'create a task for a person', '{"contact_id": "c1", "type": "call", "due_date": "2026-01-01"}'),
-('schedule_call', 'put a call into the calendar', '{"contact_id": "c1", "datetime": "2026-01-01T09:00:00Z", "duration": 30}'),
-('check_portal', 'look into a client''s portal', '{"client_id": "c1"}'),
-('update_profile', 'change fields of a contact', '{"contact_id": "c1", "fields": {}}'),
-('research', 'find something out', '{"target_id": "c1", "research_type": "company"}'),
-('follow_up', 'get back to a contact', '{"contact_id": "c1", "notes": "…"}'),
-('create_deal', 'open a deal', '{"contact_id": "c1", "amount": 1000, "stage": "new"}');
+(
+  'draft_email',
+  'write one e-mail per contact, as a card',
+  '{"contact_ids": ["c1"], "template": "intro", "variables": {}}'
+),
+(
+  'send_email',
+  'send approved cards: one, or those of the nearest earlier draft step',
+  '{"wait_for_approval": true, "scheduled_for": "2026-01-31T09:00:00Z"}'
+),
+(
+  'create_task',
+  'create a task for a person',
+  '{"contact_id": "c1", "type": "call", "due_date": "2026-01-31"}'
+),
+(
+  'schedule_call',
+  'put a call into the calendar',
+  '{"contact_id": "c1", "datetime": "2026-01-31T09:00:00Z", "duration": 30}'
+),
+(
+  'check_portal',
+  'look into a client''s portal',
+  '{"client_id": "c1"}'
+),
+(
+  'update_profile',
+  'change fields of a contact',
+  '{"contact_id": "c1", "fields": {}}'
+),
+(
+  'research',
+  'find something out',
+  '{"target_id": "c1", "research_type": "company"}'
+),
+(
+  'follow_up',
+  'get back to a contact',
+  '{"contact_id": "c1", "notes": "…"}'
+),
+(
+  'create_deal',
+  'open a deal',
+  '{"contact_id": "c1", "amount": 1000, "stage": "new"}'
+);
 
--- ------------------------------------------------------------------------------------------- jobs
+-- -------------------------------------------------------------------------------------------- jobs
 
 create table public.jobs (
   id uuid not null default gen_random_uuid(),
@@ -309,8 +350,8 @@ comment on column jobsdb.closed_jobs.job_id is 'The job.';
 comment on column jobsdb.closed_jobs.org_id is 'Its organisation.';
 comment on column jobsdb.closed_jobs.closed_at is 'When it failed or was cancelled.';
 
--- Appended without looking whether a job is noted already: a unique key would make a late completion
--- wait for a refresh that is just working the note off.
+-- Appended without looking whether a job is noted already: a unique key would make a late
+-- completion wait for a refresh that is just working the note off.
 create table jobsdb.unfrozen_jobs (
   id bigint generated always as identity,
   job_id uuid not null,
@@ -329,7 +370,7 @@ comment on column jobsdb.unfrozen_jobs.job_id is 'The job.';
 comment on column jobsdb.unfrozen_jobs.org_id is 'Its organisation.';
 comment on column jobsdb.unfrozen_jobs.changed_at is 'When it finished, or changed after that.';
 
--- ------------------------------------------------------------------------------------------ tasks
+-- ------------------------------------------------------------------------------------------- tasks
 
 create sequence jobsdb.task_order as bigint;
 revoke all on sequence jobsdb.task_order from public, anon, authenticated, service_role;
@@ -378,12 +419,15 @@ revoke all on public.job_tasks from public, anon, authenticated, service_role;
 
 -- All indexes of this table; each further one costs about 150 bytes of WAL a task.
 create index job_tasks_newest_of_org on public.job_tasks (org_id, id desc);
-create index job_tasks_pending on public.job_tasks (job_id, kind, pos) where status = 'pending';
+create index job_tasks_pending on public.job_tasks (job_id, kind, pos)
+where status = 'pending';
 create index job_tasks_later on public.job_tasks (scheduled_for)
 where status = 'pending' and pos is null and scheduled_for is not null;
-create index job_tasks_running on public.job_tasks (job_id, lease_expires_at) where status = 'running';
+create index job_tasks_running on public.job_tasks (job_id, lease_expires_at)
+where status = 'running';
 -- Only tasks with an unfinished dependency are in it: who waits for the step that just ended?
-create index job_tasks_waiting on public.job_tasks (job_id, batch, waits_on) where waits_on is not null;
+create index job_tasks_waiting on public.job_tasks (job_id, batch, waits_on)
+where waits_on is not null;
 
 comment on table public.job_tasks is
 'A step of a job, worked on by an agent. Status moves: jobsdb.transitions; plain SQL and the worker functions obey the same rules.';
@@ -413,8 +457,8 @@ comment on column public.job_tasks.locked_by is 'Name the worker gave when it cl
 comment on column public.job_tasks.output is 'What the agent returned. At most 1 MiB and 40 levels.';
 comment on column public.job_tasks.error_message is 'Why it failed.';
 
--- A step that ended while another transaction was just looking at it: looked at again later, so that
--- neither of the two ever waits for the other.
+-- A step that ended while another transaction was just looking at it: looked at again later, so
+-- that neither of the two ever waits for the other.
 create table jobsdb.missed_steps (
   id bigint generated always as identity,
   job_id uuid not null,
@@ -437,7 +481,7 @@ comment on column jobsdb.missed_steps.batch is 'The batch.';
 comment on column jobsdb.missed_steps.step is 'The step some task waits on.';
 comment on column jobsdb.missed_steps.noted_at is 'When the note was made.';
 
--- --------------------------------------------------------------------------------------- counters
+-- ---------------------------------------------------------------------------------------- counters
 
 create table jobsdb.job_deltas (
   id bigint generated always as identity,
@@ -482,7 +526,7 @@ comment on column jobsdb.job_deltas.cards_rejected is 'Change of jobs.cards_reje
 comment on column jobsdb.job_deltas.cards_done is 'Change of jobs.cards_done.';
 comment on column jobsdb.job_deltas.cards_other is 'Change of jobs.cards_other.';
 
--- ---------------------------------------------------------------------------------------- history
+-- ----------------------------------------------------------------------------------------- history
 
 create table jobsdb.events (
   id bigint generated always as identity,
@@ -516,7 +560,7 @@ comment on column jobsdb.events.actor is 'auth.uid() of who did it, null when no
 comment on column jobsdb.events.actor_role is 'The database role that did it.';
 comment on column jobsdb.events.happened_at is 'When.';
 
--- ------------------------------------------------------------------------------------ host tables
+-- ------------------------------------------------------------------------------------- host tables
 
 create table jobsdb.host_tables (
   table_name text not null,
@@ -532,7 +576,7 @@ comment on column jobsdb.host_tables.table_name is 'Name in schema public.';
 comment on column jobsdb.host_tables.made_by_jobsdb is
 'True: the host had none, so its policies and grants are ours. False: adopted, only our links were added.';
 
--- ------------------------------------------- foreign keys, in one place, after all tables they join
+-- ------------------------------------------ foreign keys, in one place, after all tables they join
 
 alter table public.job_tasks
 add constraint job_tasks_belongs_to_job_of_same_org

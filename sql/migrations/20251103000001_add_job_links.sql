@@ -65,7 +65,7 @@ begin
     inner join pg_catalog.pg_class as c on c.oid = to_regclass('public.' || h.table_name)
     where not pg_catalog.pg_has_role(current_user, c.relowner, 'USAGE')
     union all
-    select format('public.%s forces row-level security on its owner, who cannot bypass it', h.table_name)
+    select format('public.%s forces row-level security on its owner', h.table_name)
     from jobsdb.host_tables as h
     inner join pg_catalog.pg_class as c on c.oid = to_regclass('public.' || h.table_name)
     inner join pg_catalog.pg_roles as r on r.rolname = current_user
@@ -77,7 +77,9 @@ begin
     from present as p
     where p.needed and p.type_name is null
     union all
-    select format('public.%s.%s is %s, not %s', p.table_name, p.column_name, p.type_name, p.type_names[1])
+    select format(
+      'public.%s.%s is %s, not %s', p.table_name, p.column_name, p.type_name, p.type_names[1]
+    )
     from present as p
     where p.type_name <> all (p.type_names)
     union all
@@ -125,7 +127,7 @@ comment on column public.agent_runs.job_id is 'The job this run worked on, null 
 alter table public.kanban_cards
 add constraint jobsdb_linked_card_has_org check (job_id is null or org_id is not null) not valid;
 
--- ------------------------------------------------------------------------ what a person decided
+-- --------------------------------------------------------------------------- what a person decided
 
 create table jobsdb.card_reviews (
   id bigint generated always as identity,
@@ -167,11 +169,12 @@ create type jobsdb.card_count as (
 comment on type jobsdb.card_count is
 'Change of the number of cards of one job in one state, as jobsdb.count_cards takes it.';
 
--- ------------------------------------------- foreign keys, in one place, after all tables they join
+-- ------------------------------------------ foreign keys, in one place, after all tables they join
 
 alter table public.kanban_cards
 add constraint jobsdb_card_belongs_to_job_of_same_org
-foreign key (job_id, org_id) references public.jobs (id, org_id) on delete set null (job_id) not valid,
+foreign key (job_id, org_id) references public.jobs (id, org_id)
+on delete set null (job_id) not valid,
 add constraint jobsdb_card_belongs_to_task
 foreign key (task_id) references public.job_tasks (id) on delete set null not valid;
 
@@ -183,7 +186,8 @@ begin
   ) then
     alter table public.agent_runs
     add constraint jobsdb_run_belongs_to_job_of_same_org
-    foreign key (job_id, org_id) references public.jobs (id, org_id) on delete set null (job_id) not valid;
+    foreign key (job_id, org_id) references public.jobs (id, org_id)
+    on delete set null (job_id) not valid;
   else
     alter table public.agent_runs
     add constraint jobsdb_run_belongs_to_job

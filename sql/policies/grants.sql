@@ -26,11 +26,15 @@ grant
 on public.jobs to authenticated, service_role;
 
 grant
-  insert (org_id, job_id, batch, step, kind, input, depends_on, priority, max_retries, scheduled_for),
+  insert (
+    org_id, job_id, batch, step, kind, input, depends_on, priority, max_retries, scheduled_for
+  ),
   update (
-    status, input, output, error_message, retry_count, max_retries, priority, scheduled_for, started_at, finished_at
+    status, input, output, error_message, retry_count, max_retries, priority, scheduled_for,
+    started_at, finished_at
   )
 on public.job_tasks to authenticated, service_role;
 
--- Read by get_job_progress and recent_job_activity in the name of their caller; policies: private.sql.
+-- Read by get_job_progress and recent_job_activity in the name of their caller; policies:
+-- private.sql.
 grant select on jobsdb.job_deltas, jobsdb.events, jobsdb.exact_jobs to authenticated, service_role;

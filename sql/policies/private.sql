@@ -1,6 +1,7 @@
 -- bundle 1
 -- Private tables that a view or function of the caller reads: visible per organisation, nameable by
--- nobody without USAGE on the schema. All other private tables have row-level security and no policy.
+-- nobody without USAGE on the schema. All other private tables have row-level security and no
+-- policy.
 drop policy if exists tenant_reads_own_deltas on jobsdb.job_deltas;
 create policy tenant_reads_own_deltas on jobsdb.job_deltas
 for select to authenticated

@@ -1,7 +1,7 @@
 -- bundle 1
--- auth.uid(), the identity of the caller, where nobody provides it. On Supabase it exists, belongs to
--- somebody else and is left alone. Whoever can send SQL can set these settings: the identity is as
--- trustworthy as the gateway that sets them, so give tenants no direct SQL login.
+-- auth.uid(), the identity of the caller, where nobody provides it. On Supabase it exists, belongs
+-- to somebody else and is left alone. Whoever can send SQL can set these settings: the identity is
+-- as trustworthy as the gateway that sets them, so give tenants no direct SQL login.
 do $$
 begin
   if to_regprocedure('auth.uid()') is not null then

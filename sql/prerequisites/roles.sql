@@ -1,6 +1,6 @@
 -- bundle 1
--- The three roles Supabase has, where they are missing. Roles belong to the whole cluster, so another
--- database's deployment may create them at the same moment: that is fine, not an error.
+-- The three roles Supabase has, where they are missing. Roles belong to the whole cluster, so
+-- another database's deployment may create them at the same moment: that is fine, not an error.
 do $$
 declare
   v_role text;

@@ -1,5 +1,6 @@
 -- bundle 1
--- What a transaction in plain SQL leaves for its own commit. A constraint trigger cannot be replaced.
+-- What a transaction in plain SQL leaves for its own commit. A constraint trigger cannot be
+-- replaced.
 drop trigger if exists t50_fold_at_commit on jobsdb.job_deltas;
 
 create constraint trigger t50_fold_at_commit

@@ -8,9 +8,9 @@ execute function jobsdb.guard_task_insert();
 comment on trigger t10_guard_ins on public.job_tasks is
 'A new task belongs to a job its planner may see, is pending, of a known kind, and knows what it waits for.';
 
--- One operator, because the condition is parsed anew for every statement: a longer one costs more than
--- the guard itself. Functions that have proved a move change rev. No BEFORE trigger may sort after it:
--- the move is counted here, while the row is held.
+-- One operator, because the condition is parsed anew for every statement: a longer one costs more
+-- than the guard itself. Functions that have proved a move change rev. No BEFORE trigger may sort
+-- after it: the move is counted here, while the row is held.
 create or replace trigger t10_guard_upd
 before update on public.job_tasks
 for each row

@@ -1,6 +1,6 @@
 -- bundle 2
--- What happens to a card, in firing order. Cards without a job are the host's alone: none of the row
--- triggers fires for them. Our triggers begin with jobsdb_, so the host sees whose they are.
+-- What happens to a card, in firing order. Cards without a job are the host's alone: none of the
+-- row triggers fires for them. Our triggers begin with jobsdb_, so the host sees whose they are.
 create or replace trigger jobsdb_t20_complete_ins
 before insert on public.kanban_cards
 for each row

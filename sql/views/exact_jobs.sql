@@ -1,7 +1,8 @@
 -- bundle 1
--- The counters of jobs and what still waits to be folded into them, in one statement: exact in every
--- snapshot. Pending is what is left over; only running tasks are looked up, in an index as small as the
--- number of workers. In a failed or cancelled job no task is open, whatever its row still says.
+-- The counters of jobs and what still waits to be folded into them, in one statement: exact in
+-- every snapshot. Pending is what is left over; only running tasks are looked up, in an index as
+-- small as the number of workers. In a failed or cancelled job no task is open, whatever its row
+-- still says.
 create or replace view jobsdb.exact_jobs with (security_invoker = true) as
 select
   j.id,
@@ -23,7 +24,8 @@ select
   j.tasks_error + d.tasks_error as tasks_error,
   case
     when j.status in ('failed', 'cancelled')
-      then j.tasks_total - j.tasks_done - j.tasks_error + d.tasks_total - d.tasks_done - d.tasks_error
+      then j.tasks_total - j.tasks_done - j.tasks_error
+        + d.tasks_total - d.tasks_done - d.tasks_error
     else j.tasks_skipped + d.tasks_skipped
   end as tasks_skipped,
   j.cards_total + d.cards_total as cards_total,

@@ -13,7 +13,8 @@ begin atomic
   from public.job_metrics as m
   where m.org_id = get_job_metrics_for_org.org_id;
 end;
-revoke all on function public.get_job_metrics_for_org(uuid) from public, anon, authenticated, service_role;
+revoke all on function public.get_job_metrics_for_org(uuid)
+from public, anon, authenticated, service_role;
 grant execute on function public.get_job_metrics_for_org(uuid) to authenticated, service_role;
 
 comment on function public.get_job_metrics_for_org(uuid) is

@@ -1,5 +1,6 @@
 -- bundle 3
-create or replace view public.job_metrics with (security_invoker = true, security_barrier = true) as
+create or replace view public.job_metrics
+with (security_invoker = true, security_barrier = true) as
 select m.*
 from jobsdb.job_metrics_rows() as m;
 revoke all on public.job_metrics from public, anon, authenticated, service_role;

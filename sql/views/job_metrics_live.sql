@@ -1,6 +1,7 @@
 -- bundle 3
 -- Row-level security of jobs picks the rows; each is then measured in the snapshot of the query.
-create or replace view public.job_metrics_live with (security_invoker = true, security_barrier = true) as
+create or replace view public.job_metrics_live
+with (security_invoker = true, security_barrier = true) as
 select m.*
 from public.jobs as j
 cross join lateral jobsdb.measure_job(j.id) as m;

@@ -1,6 +1,6 @@
 -- bundle 3
--- Sums of counts, and rates over sums: an average of rates would count a job of two tasks like one of
--- two thousand.
+-- Sums of counts, and rates over sums: an average of rates would count a job of two tasks like one
+-- of two thousand.
 create or replace view public.job_performance_summary with (security_invoker = true) as
 select
   m.org_id,

@@ -6,7 +6,7 @@ select
   j.name as job_name,
   e.entity,
   e.entity_id,
-  e.entity || case when e.old_status is null then ' ' else ' ' || e.old_status || ' → ' end || e.new_status as what,
+  e.entity || ' ' || coalesce(e.old_status || ' → ', '') || e.new_status as what,
   e.happened_at,
   coalesce(e.actor::text, e.actor_role) as who
 from jobsdb.events as e

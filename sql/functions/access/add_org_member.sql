@@ -16,7 +16,8 @@ begin
   on conflict do nothing;
 end;
 $$;
-revoke all on function jobsdb.add_org_member(uuid, uuid) from public, anon, authenticated, service_role;
+revoke all on function jobsdb.add_org_member(uuid, uuid)
+from public, anon, authenticated, service_role;
 grant execute on function jobsdb.add_org_member(uuid, uuid) to service_role;
 
 comment on function jobsdb.add_org_member(uuid, uuid) is

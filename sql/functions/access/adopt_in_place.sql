@@ -37,7 +37,9 @@ begin
   into v_left
   from jobsdb.adoption_steps() as s (step);
   if v_left is not null then
-    raise notice using message = E'jobsdb: the host''s tables are large; finish their adoption outside a transaction with\n' || v_left;
+    raise notice using
+      message = 'jobsdb: the host''s tables are large; finish their adoption outside a transaction:'
+        || E'\n' || v_left;
   end if;
 end;
 $$;

@@ -1,6 +1,6 @@
 -- bundle 1
--- Inside a SECURITY DEFINER body current_user is the owner, so who really calls is read from the role
--- the session has taken (the gateway's SET ROLE), else from the login.
+-- Inside a SECURITY DEFINER body current_user is the owner, so who really calls is read from the
+-- role the session has taken (the gateway's SET ROLE), else from the login.
 create or replace function jobsdb.caller_role()
 returns text
 language plpgsql

@@ -1,6 +1,6 @@
 -- bundle 1
--- Written for the hot path of task inserts: a small document costs one size comparison. Size is that
--- of the text; a compressed value of more than 2,000 bytes is unpacked and measured.
+-- Written for the hot path of task inserts: a small document costs one size comparison. Size is
+-- that of the text; a compressed value of more than 2,000 bytes is unpacked and measured.
 create or replace function jobsdb.check_document(
   what text,
   document jsonb
@@ -38,7 +38,8 @@ begin
   end if;
 end;
 $$;
-revoke all on function jobsdb.check_document(text, jsonb) from public, anon, authenticated, service_role;
+revoke all on function jobsdb.check_document(text, jsonb)
+from public, anon, authenticated, service_role;
 
 comment on function jobsdb.check_document(text, jsonb) is
 'Refuses a JSON document of more than 1 MiB or 40 levels.

@@ -16,7 +16,8 @@ as $$
 begin
   insert into jobsdb.ledger (file, sha256, release, route)
   select f.file, f.sha256, record_applied.release, record_applied.route
-  from unnest(record_applied.files, record_applied.sha256s) with ordinality as f (file, sha256, place)
+  from unnest(record_applied.files, record_applied.sha256s)
+  with ordinality as f (file, sha256, place)
   where f.sha256 is distinct from (
     select l.sha256
     from jobsdb.ledger as l
@@ -27,7 +28,8 @@ begin
   order by f.place;
 end;
 $$;
-revoke all on function jobsdb.record_applied(text[], text[], text, text) from public, anon, authenticated, service_role;
+revoke all on function jobsdb.record_applied(text[], text[], text, text)
+from public, anon, authenticated, service_role;
 
 comment on function jobsdb.record_applied(text[], text[], text, text) is
 'Appends to the ledger the files whose content differs from what it last recorded.

@@ -15,7 +15,8 @@ begin
   where m.user_id = remove_org_member.user_id and m.org_id = remove_org_member.org_id;
 end;
 $$;
-revoke all on function jobsdb.remove_org_member(uuid, uuid) from public, anon, authenticated, service_role;
+revoke all on function jobsdb.remove_org_member(uuid, uuid)
+from public, anon, authenticated, service_role;
 grant execute on function jobsdb.remove_org_member(uuid, uuid) to service_role;
 
 comment on function jobsdb.remove_org_member(uuid, uuid) is

@@ -1,6 +1,6 @@
 -- bundle 2
--- The host's columns are read by name from JSON, never as columns: the host may add, drop and retype
--- them, and sessions with cached plans must not notice.
+-- The host's columns are read by name from JSON, never as columns: the host may add, drop and
+-- retype them, and sessions with cached plans must not notice.
 create or replace function jobsdb.card_hash(
   card jsonb
 )

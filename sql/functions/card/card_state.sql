@@ -11,7 +11,8 @@ set search_path to ''
 as $$
 begin
   return case
-    when card_state.card ->> 'state' in ('approved', 'rejected', 'done') then card_state.card ->> 'state'
+    when card_state.card ->> 'state' in ('approved', 'rejected', 'done')
+      then card_state.card ->> 'state'
     else 'in_review'
   end;
 end;

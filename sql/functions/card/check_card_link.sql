@@ -31,7 +31,8 @@ begin
   end if;
 end;
 $$;
-revoke all on function jobsdb.check_card_link(uuid, bigint, uuid) from public, anon, authenticated, service_role;
+revoke all on function jobsdb.check_card_link(uuid, bigint, uuid)
+from public, anon, authenticated, service_role;
 
 comment on function jobsdb.check_card_link(uuid, bigint, uuid) is
 'Refuses a link of a card to a job or task that is unknown, of another organisation, or not the caller''s.

@@ -15,8 +15,8 @@ begin
       errcode = 'JB090', message = 'this trigger function belongs to another table';
   end if;
 
-  -- A task alone names the job; without a job there is no task either (deleting a job clears job_id,
-  -- and task_id must not be left dangling).
+  -- A task alone names the job; without a job there is no task either (deleting a job clears
+  -- job_id, and task_id must not be left dangling).
   if new.job_id is null and new.task_id is not null then
     if tg_op = 'INSERT' then
       new.job_id := jobsdb.job_of_task(new.task_id, new.org_id);

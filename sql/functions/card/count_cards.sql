@@ -30,10 +30,23 @@ begin
       select from public.jobs as j where j.id = v_job.job_id and j.org_id = v_job.org_id
     );
     insert into jobsdb.job_deltas (
-      job_id, org_id, cards_total, cards_in_review, cards_approved, cards_rejected, cards_done, cards_other
+      job_id,
+      org_id,
+      cards_total,
+      cards_in_review,
+      cards_approved,
+      cards_rejected,
+      cards_done,
+      cards_other
     )
     values (
-      v_job.job_id, v_job.org_id, v_job.total, v_job.in_review, v_job.approved, v_job.rejected, v_job.done,
+      v_job.job_id,
+      v_job.org_id,
+      v_job.total,
+      v_job.in_review,
+      v_job.approved,
+      v_job.rejected,
+      v_job.done,
       v_job.total - v_job.in_review - v_job.approved - v_job.rejected - v_job.done
     );
     if jobsdb.lock_job(v_job.job_id) then
@@ -42,7 +55,8 @@ begin
   end loop;
 end;
 $$;
-revoke all on function jobsdb.count_cards(jobsdb.card_count[]) from public, anon, authenticated, service_role;
+revoke all on function jobsdb.count_cards(jobsdb.card_count[])
+from public, anon, authenticated, service_role;
 
 comment on function jobsdb.count_cards(jobsdb.card_count[]) is
 'Adds changes of the number of cards per job and state to the jobs'' counters, jobs in order of id.

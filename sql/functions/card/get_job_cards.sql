@@ -1,6 +1,6 @@
 -- bundle 2
--- plpgsql, so that columns the host adds later appear by themselves. Row-level security of the caller
--- rules; the host's may be looser than ours, so the job itself must be visible too.
+-- plpgsql, so that columns the host adds later appear by themselves. Row-level security of the
+-- caller rules; the host's may be looser than ours, so the job itself must be visible too.
 create or replace function public.get_job_cards(
   job_id uuid
 )

@@ -1,6 +1,6 @@
 -- bundle 2
--- Runs AFTER each row: it sees the row as every BEFORE trigger, the host's included, has left it, so
--- nothing can slip past by firing later. Refusing takes the change back all the same.
+-- Runs AFTER each row: it sees the row as every BEFORE trigger, the host's included, has left it,
+-- so nothing can slip past by firing later. Refusing takes the change back all the same.
 create or replace function jobsdb.guard_card()
 returns trigger
 language plpgsql
@@ -13,7 +13,9 @@ declare
   v_new jsonb := to_jsonb(new);
   v_old jsonb := case when tg_op = 'UPDATE' then to_jsonb(old) end;
   v_to text := jobsdb.card_state(v_new);
-  v_from text := case when v_old ->> 'job_id' = v_new ->> 'job_id' then jobsdb.card_state(v_old) end;
+  v_from text := case
+    when v_old ->> 'job_id' = v_new ->> 'job_id' then jobsdb.card_state(v_old)
+  end;
   v_card_id text := v_new ->> 'id';
   v_job record;
   v_in_review_mode boolean;
@@ -63,26 +65,13 @@ begin
   end if;
 
   if v_from is distinct from v_to and v_from is not null then
-    if not exists (
-      select from jobsdb.transitions as t
-      where t.entity = 'card' and t.from_status = v_from and t.to_status = v_to
-    ) or (v_from = 'in_review' and v_to = 'done' and v_in_review_mode) then
+    perform jobsdb.check_move('card', v_card_id, v_from, v_to);
+    if v_from = 'in_review' and v_to = 'done' and v_in_review_mode then
       raise exception using
         errcode = 'JB003',
         message = format('card "%s" cannot go from "%s" to "%s"', v_card_id, v_from, v_to),
-        detail = case
-          when v_from = 'in_review' then format('Job "%s" is in review mode.', new.job_id)
-          when v_from = 'done' then '"done" is final.'
-          else (
-            select format('From "%s" it can go to: %s.', v_from, string_agg(t.to_status, ', ' order by t.to_status))
-            from jobsdb.transitions as t
-            where t.entity = 'card' and t.from_status = v_from
-          )
-        end,
-        hint = case
-          when v_from = 'in_review' then 'Let a person approve it first.'
-          else 'Read the card again: somebody may have moved it meanwhile.'
-        end;
+        detail = format('Job "%s" is in review mode.', new.job_id),
+        hint = 'Let a person approve it first.';
     end if;
   elsif v_from = 'approved' then
     raise exception using
@@ -110,7 +99,9 @@ begin
   end if;
 
   if v_from is distinct from v_to and (v_from is not null or v_to = 'approved') then
-    insert into jobsdb.events (org_id, job_id, entity, entity_id, old_status, new_status, actor, actor_role)
+    insert into jobsdb.events (
+      org_id, job_id, entity, entity_id, old_status, new_status, actor, actor_role
+    )
     values (
       new.org_id, new.job_id, 'card', v_card_id, v_from, v_to, auth.uid(), jobsdb.caller_role()
     );
@@ -119,7 +110,13 @@ begin
         org_id, job_id, card_id, decision, reviewer, reviewer_role, content_hash
       )
       values (
-        new.org_id, new.job_id, v_card_id, v_to, auth.uid(), jobsdb.caller_role(), jobsdb.card_hash(v_new)
+        new.org_id,
+        new.job_id,
+        v_card_id,
+        v_to,
+        auth.uid(),
+        jobsdb.caller_role(),
+        jobsdb.card_hash(v_new)
       );
     end if;
   end if;

@@ -1,5 +1,6 @@
 -- bundle 2
--- The host's table may have no org_id; then the link alone decides, and the caller must own the job.
+-- The host's table may have no org_id; then the link alone decides, and the caller must own the
+-- job.
 create or replace function jobsdb.guard_run()
 returns trigger
 language plpgsql

@@ -24,7 +24,8 @@ begin
   return v_job_id;
 end;
 $$;
-revoke all on function jobsdb.job_of_task(bigint, uuid) from public, anon, authenticated, service_role;
+revoke all on function jobsdb.job_of_task(bigint, uuid)
+from public, anon, authenticated, service_role;
 
 comment on function jobsdb.job_of_task(bigint, uuid) is
 'Finds the job of a task that belongs to an organisation the caller acts for.

@@ -1,6 +1,6 @@
 -- bundle 2
--- Every linked row before the statement counts −1 in its old state, every one after it +1 in its new
--- one: inserts, deletes, moves between states and jobs come out right by the same sum.
+-- Every linked row before the statement counts −1 in its old state, every one after it +1 in its
+-- new one: inserts, deletes, moves between states and jobs come out right by the same sum.
 create or replace function jobsdb.update_job_metrics_on_card_change()
 returns trigger
 language plpgsql
@@ -49,7 +49,13 @@ begin
       ));
     else  -- TRUNCATE
       update jobsdb.job_deltas as d
-      set cards_total = 0, cards_in_review = 0, cards_approved = 0, cards_rejected = 0, cards_done = 0, cards_other = 0
+      set
+        cards_total = 0,
+        cards_in_review = 0,
+        cards_approved = 0,
+        cards_rejected = 0,
+        cards_done = 0,
+        cards_other = 0
       where d.job_id is not null;
       for v_change in
         select j.id
@@ -60,15 +66,21 @@ begin
       loop
         update public.jobs as j
         set
-          cards_total = 0, cards_in_review = 0, cards_approved = 0, cards_rejected = 0, cards_done = 0,
-          cards_other = 0, updated_at = now()
+          cards_total = 0,
+          cards_in_review = 0,
+          cards_approved = 0,
+          cards_rejected = 0,
+          cards_done = 0,
+          cards_other = 0,
+          updated_at = now()
         where j.id = v_change.id;
       end loop;
   end case;
   return null;
 end;
 $$;
-revoke all on function jobsdb.update_job_metrics_on_card_change() from public, anon, authenticated, service_role;
+revoke all on function jobsdb.update_job_metrics_on_card_change()
+from public, anon, authenticated, service_role;
 
 comment on function jobsdb.update_job_metrics_on_card_change() is
 'Trigger: counts linked cards in their jobs, once per statement.

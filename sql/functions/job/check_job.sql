@@ -12,33 +12,48 @@ security invoker
 set search_path to ''
 as $$
 declare
+  v_name text := check_job.name;
+  v_params jsonb := check_job.params;
   v_problems text;
 begin
-  if length(check_job.name) > 200 then
+  if length(v_name) > 200 then
     raise exception using
       errcode = 'JB012',
       message = 'the name of a job is too long',
-      detail = format('It has %s characters; at most 200 are stored.', length(check_job.name)),
+      detail = format('It has %s characters; at most 200 are stored.', length(v_name)),
       hint = 'Put the long text into description.';
   end if;
-  perform jobsdb.check_document('params', check_job.params);
+  perform jobsdb.check_document('params', v_params);
 
   select string_agg(p.problem, '; ' order by p.place)
   into v_problems
   from (
     values
-    (1, 'name is blank', check_job.name !~ '\S'),
-    (2, 'params is not an object', jsonb_typeof(check_job.params) <> 'object'),
-    (3, 'review_mode is not true or false', jsonb_typeof(check_job.params -> 'review_mode') <> 'boolean'),
-    (4, 'batch_size is not a whole number of at least 1', case jsonb_typeof(check_job.params -> 'batch_size')
-      when 'number' then (check_job.params ->> 'batch_size')::numeric < 1
-        or (check_job.params ->> 'batch_size')::numeric % 1 <> 0
-      else true
-    end and check_job.params ? 'batch_size'),
-    (5, 'cadence is not an object', jsonb_typeof(check_job.params -> 'cadence') <> 'object'),
-    (6, 'templates is not an object', jsonb_typeof(check_job.params -> 'templates') <> 'object'),
-    (7, 'target_filter is not an object', jsonb_typeof(check_job.params -> 'target_filter') <> 'object'),
-    (8, 'target_group is neither text nor an array', jsonb_typeof(check_job.params -> 'target_group') not in ('string', 'array'))
+    (1, 'name is blank', v_name !~ '\S'),
+    (2, 'params is not an object', jsonb_typeof(v_params) <> 'object'),
+    (
+      3,
+      'review_mode is not true or false',
+      jsonb_typeof(v_params -> 'review_mode') <> 'boolean'
+    ),
+    (
+      4,
+      'batch_size is not a whole number of at least 1',
+      case jsonb_typeof(v_params -> 'batch_size')
+        when 'number'
+          then (v_params ->> 'batch_size')::numeric < 1
+            or (v_params ->> 'batch_size')::numeric % 1 <> 0
+        else v_params ? 'batch_size'
+      end
+    ),
+    (5, 'cadence is not an object', jsonb_typeof(v_params -> 'cadence') <> 'object'),
+    (6, 'templates is not an object', jsonb_typeof(v_params -> 'templates') <> 'object'),
+    (7, 'target_filter is not an object', jsonb_typeof(v_params -> 'target_filter') <> 'object'),
+    (
+      8,
+      'target_group is neither text nor an array',
+      jsonb_typeof(v_params -> 'target_group') not in ('string', 'array')
+    )
   ) as p (place, problem, is_so)
   where p.is_so;
 

@@ -1,6 +1,6 @@
 -- bundle 1
--- Called by the task guard for plain SQL. The first move of a transaction is in the job at once, for
--- people who look; the others follow when it commits (jobsdb.fold_at_commit).
+-- Called by the task guard for plain SQL. The first move of a transaction is in the job at once,
+-- for people who look; the others follow when it commits (jobsdb.fold_at_commit).
 create or replace function jobsdb.count_task_move(
   job_id uuid,
   org_id uuid,
@@ -17,7 +17,9 @@ as $$
 declare
   v_first boolean := current_setting('jobsdb.counted', true) is distinct from 'yes';
 begin
-  insert into jobsdb.job_deltas (job_id, org_id, folds_at_commit, tasks_done, tasks_error, tasks_skipped)
+  insert into jobsdb.job_deltas (
+    job_id, org_id, folds_at_commit, tasks_done, tasks_error, tasks_skipped
+  )
   values (
     count_task_move.job_id,
     count_task_move.org_id,
@@ -35,7 +37,8 @@ begin
   end if;
 end;
 $$;
-revoke all on function jobsdb.count_task_move(uuid, uuid, text, text) from public, anon, authenticated, service_role;
+revoke all on function jobsdb.count_task_move(uuid, uuid, text, text)
+from public, anon, authenticated, service_role;
 
 comment on function jobsdb.count_task_move(uuid, uuid, text, text) is
 'Counts one task''s move of status in its job.

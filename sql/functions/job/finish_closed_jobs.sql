@@ -20,12 +20,14 @@ begin
     for update skip locked
   loop
     exit when v_skipped >= finish_closed_jobs.max_rows;
-    v_skipped := v_skipped + jobsdb.skip_open_tasks(v_job_id, finish_closed_jobs.max_rows - v_skipped);
+    v_skipped := v_skipped
+      + jobsdb.skip_open_tasks(v_job_id, finish_closed_jobs.max_rows - v_skipped);
   end loop;
   return v_skipped;
 end;
 $$;
-revoke all on function jobsdb.finish_closed_jobs(int) from public, anon, authenticated, service_role;
+revoke all on function jobsdb.finish_closed_jobs(int)
+from public, anon, authenticated, service_role;
 grant execute on function jobsdb.finish_closed_jobs(int) to service_role;
 
 comment on function jobsdb.finish_closed_jobs(int) is

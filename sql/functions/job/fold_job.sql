@@ -1,6 +1,6 @@
 -- bundle 1
--- The caller holds the job row, so two sessions never fold the same deltas. In a failed or cancelled
--- job what is neither done nor error is skipped, whatever the rows still say.
+-- The caller holds the job row, so two sessions never fold the same deltas. In a failed or
+-- cancelled job what is neither done nor error is skipped, whatever the rows still say.
 create or replace function jobsdb.fold_job(
   job_id uuid
 )

@@ -1,7 +1,7 @@
 -- bundle 1
--- What a job's move entails. Its tasks are not rewritten: a row in jobsdb.runnable_jobs says whether
--- they may be claimed, and at most 1,000 of them are marked skipped here, so that start, pause and
--- cancel cost the same for ten tasks and for a million.
+-- What a job's move entails. Its tasks are not rewritten: a row in jobsdb.runnable_jobs says
+-- whether they may be claimed, and at most 1,000 of them are marked skipped here, so that start,
+-- pause and cancel cost the same for ten tasks and for a million.
 create or replace function jobsdb.follow_job_move()
 returns trigger
 language plpgsql
@@ -32,7 +32,9 @@ begin
     delete from jobsdb.runnable_jobs as r where r.job_id = new.id;
   end if;
 
-  insert into jobsdb.events (org_id, job_id, entity, entity_id, old_status, new_status, actor, actor_role)
+  insert into jobsdb.events (
+    org_id, job_id, entity, entity_id, old_status, new_status, actor, actor_role
+  )
   values (
     new.org_id,
     new.id,

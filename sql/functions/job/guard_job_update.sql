@@ -1,6 +1,6 @@
 -- bundle 1
--- Runs for every change of what people decide about a job, by function or plain SQL alike; changes of
--- counters do not come here.
+-- Runs for every change of what people decide about a job, by function or plain SQL alike; changes
+-- of counters do not come here.
 create or replace function jobsdb.guard_job_update()
 returns trigger
 language plpgsql
@@ -46,27 +46,10 @@ begin
     return new;
   end if;
 
-  if not exists (
-    select from jobsdb.transitions as t
-    where t.entity = 'job' and t.from_status = old.status and t.to_status = new.status
-  ) then
-    raise exception using
-      errcode = 'JB001',
-      message = format('job "%s" cannot go from "%s" to "%s"', old.id, old.status, new.status),
-      detail = coalesce(
-        (
-          select format('From "%s" it can go to: %s.', old.status, string_agg(t.to_status, ', ' order by t.to_status))
-          from jobsdb.transitions as t
-          where t.entity = 'job' and t.from_status = old.status
-          having count(*) > 0
-        ),
-        format('"%s" is final.', old.status)
-      ),
-      hint = 'Read the job again: somebody may have moved it meanwhile.';
-  end if;
+  perform jobsdb.check_move('job', old.id::text, old.status, new.status);
 
-  -- Whoever adds work holds the row FOR KEY SHARE, which only FOR UPDATE waits for: with less, a task
-  -- could slip into a job that is just being cancelled.
+  -- Whoever adds work holds the row FOR KEY SHARE, which only FOR UPDATE waits for: with less, a
+  -- task could slip into a job that is just being cancelled.
   perform from public.jobs as j where j.id = old.id for update;
 
   with gone as (
@@ -117,7 +100,7 @@ begin
             'Open: %s tasks pending or running, %s cards in review, %s cards approved.',
             v_open.tasks, v_open.in_review, v_open.approved
           ),
-          hint = 'Finish or skip the tasks and decide and execute the cards first, or cancel the job.';
+          hint = 'Finish or skip the tasks, decide and execute the cards, or cancel the job.';
       end if;
     else
       -- Whatever is neither done nor error counts as skipped from now on; the rows follow.

@@ -19,7 +19,8 @@ begin
     hint = 'A finished job takes no work. Create a new job.';
 end;
 $$;
-revoke all on function jobsdb.refuse_finished_job(uuid, text, text) from public, anon, authenticated, service_role;
+revoke all on function jobsdb.refuse_finished_job(uuid, text, text)
+from public, anon, authenticated, service_role;
 
 comment on function jobsdb.refuse_finished_job(uuid, text, text) is
 'Raises the one error for work that would be added to, or revived in, a finished job.

@@ -1,5 +1,6 @@
 -- bundle 1
--- One text for foreign and unknown ids on every path: an error must not tell which of the two it is.
+-- One text for foreign and unknown ids on every path: an error must not tell which of the two it
+-- is.
 create or replace function jobsdb.refuse_job(
   job_id uuid
 )
@@ -13,7 +14,9 @@ as $$
 begin
   raise exception using
     errcode = 'JB020',
-    message = format('job "%s" was not found or is not yours', coalesce(refuse_job.job_id::text, 'null')),
+    message = format(
+      'job "%s" was not found or is not yours', coalesce(refuse_job.job_id::text, 'null')
+    ),
     detail = 'No job with this id belongs to an organisation of the caller.',
     hint = 'Check the id, and that you act for the organisation that owns the job.';
 end;

@@ -31,7 +31,12 @@ begin
 
   if v_job.status in ('succeeded', 'failed', 'cancelled') then
     perform jobsdb.refuse_finished_job(
-      v_job.id, v_job.status, case when set_job_paused.paused then 'it cannot be paused' else 'it cannot be resumed' end
+      v_job.id,
+      v_job.status,
+      case
+        when set_job_paused.paused then 'the job cannot be paused'
+        else 'the job cannot be resumed'
+      end
     );
   end if;
   if (v_job.paused_at is not null) = set_job_paused.paused then
@@ -48,7 +53,8 @@ begin
   return v_job;
 end;
 $$;
-revoke all on function jobsdb.set_job_paused(uuid, boolean) from public, anon, authenticated, service_role;
+revoke all on function jobsdb.set_job_paused(uuid, boolean)
+from public, anon, authenticated, service_role;
 grant execute on function jobsdb.set_job_paused(uuid, boolean) to authenticated, service_role;
 
 comment on function jobsdb.set_job_paused(uuid, boolean) is

@@ -1,6 +1,7 @@
 -- bundle 1
--- Rows somebody holds are left for later: either he finishes them, and that counts, or he is refused
--- and the next call skips them. The counters already say "skipped", so nothing is counted here.
+-- Rows somebody holds are left for later: either he finishes them, and that counts, or he is
+-- refused and the next call skips them. The counters already say "skipped", so nothing is counted
+-- here.
 create or replace function jobsdb.skip_open_tasks(
   job_id uuid,
   max_rows int
@@ -51,7 +52,8 @@ begin
   return v_skipped;
 end;
 $$;
-revoke all on function jobsdb.skip_open_tasks(uuid, int) from public, anon, authenticated, service_role;
+revoke all on function jobsdb.skip_open_tasks(uuid, int)
+from public, anon, authenticated, service_role;
 
 comment on function jobsdb.skip_open_tasks(uuid, int) is
 'Marks up to max_rows open tasks of a failed or cancelled job as skipped, without waiting for any.

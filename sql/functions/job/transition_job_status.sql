@@ -22,8 +22,9 @@ begin
     perform jobsdb.refuse_job(transition_job_status.job_id);
   end if;
 
-  if transition_job_status.new_status is null
-    or transition_job_status.new_status not in ('pending', 'running', 'succeeded', 'failed', 'cancelled') then
+  if coalesce(transition_job_status.new_status, 'null') not in (
+    'pending', 'running', 'succeeded', 'failed', 'cancelled'
+  ) then
     raise exception using
       errcode = 'JB001',
       message = format('"%s" is no job status', coalesce(transition_job_status.new_status, 'null')),
@@ -52,7 +53,8 @@ begin
   return v_job;
 end;
 $$;
-revoke all on function jobsdb.transition_job_status(uuid, text) from public, anon, authenticated, service_role;
+revoke all on function jobsdb.transition_job_status(uuid, text)
+from public, anon, authenticated, service_role;
 grant execute on function jobsdb.transition_job_status(uuid, text) to authenticated, service_role;
 
 comment on function jobsdb.transition_job_status(uuid, text) is
@@ -70,9 +72,13 @@ parallel unsafe
 security invoker
 set search_path to ''
 begin atomic
-  select j from jobsdb.transition_job_status(transition_job_status.job_id, transition_job_status.new_status) as j;
+  select j
+  from jobsdb.transition_job_status(
+    transition_job_status.job_id, transition_job_status.new_status
+  ) as j;
 end;
-revoke all on function public.transition_job_status(uuid, text) from public, anon, authenticated, service_role;
+revoke all on function public.transition_job_status(uuid, text)
+from public, anon, authenticated, service_role;
 grant execute on function public.transition_job_status(uuid, text) to authenticated, service_role;
 
 comment on function public.transition_job_status(uuid, text) is

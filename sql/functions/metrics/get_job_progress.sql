@@ -32,7 +32,12 @@ begin atomic
     p.tasks_skipped,
     p.tasks_pending,
     p.tasks_running,
-    coalesce(round(100.0 * (p.tasks_done + p.tasks_error + p.tasks_skipped) / nullif(p.tasks_total, 0), 1), 0),
+    coalesce(
+      round(
+        100.0 * (p.tasks_done + p.tasks_error + p.tasks_skipped) / nullif(p.tasks_total, 0), 1
+      ),
+      0
+    ),
     p.cards_total,
     p.cards_in_review,
     p.cards_approved,

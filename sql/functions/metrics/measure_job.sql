@@ -1,7 +1,8 @@
 -- bundle 3
--- One statement, so its numbers fit each other. STABLE: it reads the snapshot of the query that asks.
--- The host's columns are read from JSON, as everywhere. It trusts its caller to have the right to the
--- job: the view that calls it goes through the row-level security of jobs, and tenants cannot name it.
+-- One statement, so its numbers fit each other. STABLE: it reads the snapshot of the query that
+-- asks. The host's columns are read from JSON, as everywhere. It trusts its caller to have the
+-- right to the job: the view that calls it goes through the row-level security of jobs, and tenants
+-- cannot name it.
 create or replace function jobsdb.measure_job(
   job_id uuid
 )
@@ -71,7 +72,8 @@ begin
           t.kind,
           -- No task of a failed or cancelled job is open, whatever its row still says.
           case
-            when j.status in ('failed', 'cancelled') and t.status in ('pending', 'running') then 'skipped'
+            when j.status in ('failed', 'cancelled') and t.status in ('pending', 'running')
+              then 'skipped'
             else t.status::text
           end as status,
           count(*) as tasks,
@@ -90,7 +92,10 @@ begin
         order by extract(epoch from t.finished_at - t.started_at)::double precision
       ) filter (where t.status = 'done') as task_seconds,
       percentile_cont(array[0.5, 0.95]) within group (
-        order by extract(epoch from t.started_at - greatest(t.created_at, t.scheduled_for))::double precision
+        order by
+          extract(
+            epoch from t.started_at - greatest(t.created_at, t.scheduled_for)
+          )::double precision
       ) as queue_seconds
     from public.job_tasks as t
     where t.job_id = j.id and t.org_id = j.org_id and t.started_at is not null
@@ -99,7 +104,9 @@ begin
     select
       jsonb_object_agg(b.type, b.by_state) as cards_by_type,
       sum(b.cards) filter (where b.type in ('draft_email', 'send_email'))::int as emails_drafted,
-      sum((b.by_state ->> 'done')::int) filter (where b.type in ('draft_email', 'send_email'))::int as emails_sent
+      sum((b.by_state ->> 'done')::int) filter (
+        where b.type in ('draft_email', 'send_email')
+      )::int as emails_sent
     from (
       select
         a.type,

@@ -1,6 +1,7 @@
 -- bundle 3
--- One at a time: whoever holds the guard row works, others are told the time of the present data. It
--- also does what is left to whoever has time: folds deltas, skips rows of closed jobs, releases steps.
+-- One at a time: whoever holds the guard row works, others are told the time of the present data.
+-- It also does what is left to whoever has time: folds deltas, skips rows of closed jobs, releases
+-- steps.
 create or replace function public.refresh_job_metrics()
 returns timestamptz
 language plpgsql

@@ -37,7 +37,8 @@ begin
       errcode = 'JB011',
       message = format('"%s" is no kind of task', coalesce(new.kind, 'null')),
       detail = (
-        select format('Known kinds: %s.', string_agg(k.kind, ', ' order by k.kind)) from jobsdb.task_kinds as k
+        select format('Known kinds: %s.', string_agg(k.kind, ', ' order by k.kind))
+        from jobsdb.task_kinds as k
       ),
       hint = 'Use one of these, or add a row to jobsdb.task_kinds.';
   end if;
@@ -61,13 +62,15 @@ begin
     if new.step <= any (new.depends_on) or array_position(new.depends_on, null) is not null then
       raise exception using
         errcode = 'JB011',
-        message = format('step %s of batch %s depends on a step that is not below it', new.step, new.batch),
-        detail = format('depends_on is %s.', new.depends_on::text),
+        message = format('step %s depends on a step that is not below it', new.step),
+        detail = format('In batch %s its depends_on is %s.', new.batch, new.depends_on::text),
         hint = 'Name lower steps of the same batch; {} means none, null all lower ones present.';
     end if;
-    new.waits_on := jobsdb.next_wait(new.job_id, new.org_id, new.batch, new.step, new.depends_on, new.id);
-    -- A named step that comes later in this statement is not there yet; the statement trigger refuses
-    -- it when it never comes.
+    new.waits_on := jobsdb.next_wait(
+      new.job_id, new.org_id, new.batch, new.step, new.depends_on, new.id
+    );
+    -- A named step that comes later in this statement is not there yet; the statement trigger
+    -- refuses it when it never comes.
     new.waits_on := greatest(new.waits_on, (
       select max(d.step)
       from unnest(new.depends_on) as d (step)
@@ -79,7 +82,8 @@ begin
   end if;
 
   new.pos := case
-    when new.waits_on is null and coalesce(new.scheduled_for <= now(), true) then nextval('jobsdb.task_order')
+    when new.waits_on is null and coalesce(new.scheduled_for <= now(), true)
+      then nextval('jobsdb.task_order')
   end;
   return new;
 end;

@@ -1,6 +1,6 @@
 -- bundle 1
--- Every change in plain SQL by anybody comes here. Functions that have proved a move themselves change
--- rev, which no role may write, and are not asked again.
+-- Every change in plain SQL by anybody comes here. Functions that have proved a move themselves
+-- change rev, which no role may write, and are not asked again.
 create or replace function jobsdb.guard_task_update()
 returns trigger
 language plpgsql
@@ -21,7 +21,7 @@ begin
     is distinct from (old.id, old.job_id, old.org_id, old.batch, old.step, old.depends_on) then
     raise exception using
       errcode = 'JB002',
-      message = format('task %s cannot change its place', old.id),
+      message = format('task "%s" cannot change its place', old.id),
       detail = 'Job, organisation, batch, step and dependencies of a task never change.',
       hint = 'Skip it and insert another task.';
   end if;
@@ -33,32 +33,18 @@ begin
   end if;
 
   if new.status = old.status then
-    if new.status = 'pending' and new.scheduled_for is distinct from old.scheduled_for and new.waits_on is null then
+    if new.status = 'pending'
+      and new.scheduled_for is distinct from old.scheduled_for
+      and new.waits_on is null then
       new.pos := case
-        when coalesce(new.scheduled_for <= now(), true) then coalesce(old.pos, nextval('jobsdb.task_order'))
+        when coalesce(new.scheduled_for <= now(), true)
+          then coalesce(old.pos, nextval('jobsdb.task_order'))
       end;
     end if;
     return new;
   end if;
 
-  if not exists (
-    select from jobsdb.transitions as t
-    where t.entity = 'task' and t.from_status = old.status and t.to_status = new.status
-  ) then
-    raise exception using
-      errcode = 'JB002',
-      message = format('task %s cannot go from "%s" to "%s"', old.id, old.status, new.status),
-      detail = coalesce(
-        (
-          select format('From "%s" it can go to: %s.', old.status, string_agg(t.to_status, ', ' order by t.to_status))
-          from jobsdb.transitions as t
-          where t.entity = 'task' and t.from_status = old.status
-          having count(*) > 0
-        ),
-        format('"%s" is final.', old.status)
-      ),
-      hint = 'Read the task again: somebody may have moved it meanwhile.';
-  end if;
+  perform jobsdb.check_move('task', old.id::text, old.status, new.status);
 
   -- What brings work to life must not slip past somebody who is just closing the job: it waits for
   -- him and then reads what he decided. What ends work waits for nobody; in flight it counts.
@@ -76,7 +62,9 @@ begin
   end if;
   if v_job_status in ('succeeded', 'failed', 'cancelled') and new.status <> 'skipped' then
     perform jobsdb.refuse_finished_job(
-      old.job_id, v_job_status, format('task %s cannot go from "%s" to "%s"', old.id, old.status, new.status)
+      old.job_id,
+      v_job_status,
+      format('task "%s" cannot go from "%s" to "%s"', old.id, old.status, new.status)
     );
   end if;
 
@@ -93,9 +81,12 @@ begin
     when 'pending' then
       new.started_at := null;
       new.finished_at := null;
-      new.waits_on := jobsdb.next_wait(old.job_id, old.org_id, old.batch, old.step, old.depends_on, old.id);
+      new.waits_on := jobsdb.next_wait(
+        old.job_id, old.org_id, old.batch, old.step, old.depends_on, old.id
+      );
       new.pos := case
-        when new.waits_on is null and coalesce(new.scheduled_for <= now(), true) then nextval('jobsdb.task_order')
+        when new.waits_on is null and coalesce(new.scheduled_for <= now(), true)
+          then nextval('jobsdb.task_order')
       end;
     else
       new.finished_at := coalesce(nullif(new.finished_at, old.finished_at), now());

@@ -1,10 +1,10 @@
 -- bundle 1
--- A task watches one step: the highest unfinished one it depends on. When that ends, the watch moves
--- down; it never moves up, because done and skipped are final. So all looks of one task together read
--- each of its steps about once, and tasks without dependencies cost nothing.
--- The watched row is held FOR SHARE until the transaction ends: whoever finishes that step meanwhile
--- waits for this commit and then sees the watcher. A row somebody is changing right now is not waited
--- for; the step is noted instead and looked at again.
+-- A task watches one step: the highest unfinished one it depends on. When that ends, the watch
+-- moves down; it never moves up, because done and skipped are final. So all looks of one task
+-- together read each of its steps about once, and tasks without dependencies cost nothing. The
+-- watched row is held FOR SHARE until the transaction ends: whoever finishes that step meanwhile
+-- waits for this commit and then sees the watcher. A row somebody is changing right now is not
+-- waited for; the step is noted instead and looked at again.
 create or replace function jobsdb.next_wait(
   job_id uuid,
   org_id uuid,
@@ -33,7 +33,10 @@ begin
       and u.batch = next_wait.batch
       and u.step < v_below
       and u.status in ('pending', 'running', 'error')
-      and (u.step = any (next_wait.depends_on) or (next_wait.depends_on is null and u.id < next_wait.before_id))
+      and (
+        u.step = any (next_wait.depends_on)
+        or (next_wait.depends_on is null and u.id < next_wait.before_id)
+      )
     order by u.step desc
     limit 1;
 
@@ -60,7 +63,8 @@ begin
   end loop;
 end;
 $$;
-revoke all on function jobsdb.next_wait(uuid, uuid, int, int, int[], bigint) from public, anon, authenticated, service_role;
+revoke all on function jobsdb.next_wait(uuid, uuid, int, int, int[], bigint)
+from public, anon, authenticated, service_role;
 
 comment on function jobsdb.next_wait(uuid, uuid, int, int, int[], bigint) is
 'Finds the highest unfinished step below below_step that a task depends on, and holds it so that its end is not missed.

@@ -13,7 +13,9 @@ as $$
 begin
   raise exception using
     errcode = 'JB020',
-    message = format('task "%s" was not found or is not yours', coalesce(refuse_task.task_id::text, 'null')),
+    message = format(
+      'task "%s" was not found or is not yours', coalesce(refuse_task.task_id::text, 'null')
+    ),
     detail = 'No task with this id belongs to this job and an organisation of the caller.',
     hint = 'Check the id, and that you act for the organisation that owns the task.';
 end;

@@ -1,6 +1,6 @@
 -- bundle 1
--- The guard cannot touch other rows of the statement it runs in, so it leaves a note; here every row
--- of the transaction has its final state.
+-- The guard cannot touch other rows of the statement it runs in, so it leaves a note; here every
+-- row of the transaction has its final state.
 create or replace function jobsdb.release_at_commit()
 returns trigger
 language plpgsql
@@ -11,7 +11,9 @@ set search_path to ''
 as $$
 begin
   -- The first note of a job works all of them off; the others find nothing.
-  if exists (select from jobsdb.missed_steps as m where m.job_id = new.job_id and m.id = new.id) then
+  if exists (
+    select from jobsdb.missed_steps as m where m.job_id = new.job_id and m.id = new.id
+  ) then
     perform jobsdb.release_missed(new.job_id);
   end if;
   return null;

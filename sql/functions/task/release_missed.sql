@@ -1,7 +1,7 @@
 -- bundle 1
--- Nobody is waited for. A step that is being changed right now keeps its note, and so does one whose
--- watcher somebody holds; a step that is open after all (its end was rolled back) loses it, and whoever
--- ends it later sees the watcher himself.
+-- Nobody is waited for. A step that is being changed right now keeps its note, and so does one
+-- whose watcher somebody holds; a step that is open after all (its end was rolled back) loses it,
+-- and whoever ends it later sees the watcher himself.
 create or replace function jobsdb.release_missed(
   job_id uuid default null,
   max_steps int default 1000
@@ -65,7 +65,8 @@ begin
       set
         waits_on = v_wait,
         pos = case
-          when v_wait is null and coalesce(v_task.scheduled_for <= now(), true) then nextval('jobsdb.task_order')
+          when v_wait is null and coalesce(v_task.scheduled_for <= now(), true)
+            then nextval('jobsdb.task_order')
         end,
         rev = t.rev + 1
       where t.id = v_task.id;
@@ -86,7 +87,8 @@ begin
   return v_released;
 end;
 $$;
-revoke all on function jobsdb.release_missed(uuid, int) from public, anon, authenticated, service_role;
+revoke all on function jobsdb.release_missed(uuid, int)
+from public, anon, authenticated, service_role;
 
 comment on function jobsdb.release_missed(uuid, int) is
 'Makes tasks claimable whose last awaited step has ended, working off the notes in jobsdb.missed_steps, of one job or of all.

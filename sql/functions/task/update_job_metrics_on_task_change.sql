@@ -1,6 +1,7 @@
 -- bundle 1
--- Once per statement, from its transition tables: rows that ON CONFLICT or another trigger has dropped
--- are not in them. Jobs in order of id, so that two statements never wait for each other in a circle.
+-- Once per statement, from its transition tables: rows that ON CONFLICT or another trigger has
+-- dropped are not in them. Jobs in order of id, so that two statements never wait for each other in
+-- a circle.
 create or replace function jobsdb.update_job_metrics_on_task_change()
 returns trigger
 language plpgsql
@@ -60,7 +61,9 @@ begin
           raise exception using
             errcode = 'JB011',
             message = format('step %s, which others depend on, does not exist', v_missing),
-            detail = format('Batch %s of job "%s" has no such step.', v_change.batch, v_change.job_id),
+            detail = format(
+              'Batch %s of job "%s" has no such step.', v_change.batch, v_change.job_id
+            ),
             hint = 'Insert the step first or in the same statement.';
         end if;
       end loop;
@@ -82,9 +85,16 @@ begin
         continue when not exists (
           select from public.jobs as j where j.id = v_change.job_id and j.org_id = v_change.org_id
         );
-        insert into jobsdb.job_deltas (job_id, org_id, tasks_total, tasks_done, tasks_error, tasks_skipped)
+        insert into jobsdb.job_deltas (
+          job_id, org_id, tasks_total, tasks_done, tasks_error, tasks_skipped
+        )
         values (
-          v_change.job_id, v_change.org_id, -v_change.tasks, -v_change.done, -v_change.error, -v_change.skipped
+          v_change.job_id,
+          v_change.org_id,
+          -v_change.tasks,
+          -v_change.done,
+          -v_change.error,
+          -v_change.skipped
         );
         if jobsdb.lock_job(v_change.job_id) then
           perform jobsdb.fold_job(v_change.job_id);
@@ -101,7 +111,9 @@ begin
         insert into jobsdb.missed_steps (job_id, org_id, batch, step)
         select distinct w.job_id, w.org_id, w.batch, w.waits_on
         from public.job_tasks as w
-        where w.job_id = v_change.job_id and w.batch = v_change.batch and w.waits_on = any (v_change.steps);
+        where w.job_id = v_change.job_id
+          and w.batch = v_change.batch
+          and w.waits_on = any (v_change.steps);
       end loop;
 
     else  -- TRUNCATE
@@ -115,7 +127,8 @@ begin
   return null;
 end;
 $$;
-revoke all on function jobsdb.update_job_metrics_on_task_change() from public, anon, authenticated, service_role;
+revoke all on function jobsdb.update_job_metrics_on_task_change()
+from public, anon, authenticated, service_role;
 
 comment on function jobsdb.update_job_metrics_on_task_change() is
 'Trigger: counts inserted, deleted and truncated tasks in their jobs, and refuses tasks added to a finished job.
