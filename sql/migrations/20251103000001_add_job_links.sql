@@ -81,7 +81,7 @@ begin
       'public.%s.%s is %s, not %s', p.table_name, p.column_name, p.type_name, p.type_names[1]
     )
     from present as p
-    where p.type_name <> all (p.type_names)
+    where p.type_name <> all(p.type_names)
     union all
     select format('public.%s.%s is not nullable', p.table_name, p.column_name)
     from present as p

@@ -21,18 +21,18 @@ grant select on public.jobs, public.job_tasks to authenticated, service_role;
 grant delete on public.jobs, public.job_tasks to service_role;
 
 grant
-  insert (org_id, name, description, params),
-  update (name, description, params, status)
+insert (org_id, name, description, params),
+update (name, description, params, status)
 on public.jobs to authenticated, service_role;
 
 grant
-  insert (
-    org_id, job_id, batch, step, kind, input, depends_on, priority, max_retries, scheduled_for
-  ),
-  update (
-    status, input, output, error_message, retry_count, max_retries, priority, scheduled_for,
-    started_at, finished_at
-  )
+insert (
+  org_id, job_id, batch, step, kind, input, depends_on, priority, max_retries, scheduled_for
+),
+update (
+  status, input, output, error_message, retry_count, max_retries, priority, scheduled_for,
+  started_at, finished_at
+)
 on public.job_tasks to authenticated, service_role;
 
 -- Read by get_job_progress and recent_job_activity in the name of their caller; policies:

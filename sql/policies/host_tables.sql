@@ -1,10 +1,10 @@
 -- bundle 2
--- Policies and grants of kanban_cards and agent_runs where jobsdb made them. On a host's own tables the
--- host's policies rule the rows; nothing of them is touched.
+-- Policies and grants of kanban_cards and agent_runs where jobsdb made them. On a host's own tables
+-- its policies rule the rows; nothing of them is touched.
 do $$
 declare
   v_host record;
-  v_mine constant text := 'org_id = any ((select jobsdb.my_org_ids())::uuid[])';
+  v_mine constant text := 'org_id = any((select jobsdb.my_org_ids())::uuid[])';
 begin
   for v_host in
     select h.table_name, w.rows_are, w.inserts, w.updates

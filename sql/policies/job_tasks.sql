@@ -2,18 +2,18 @@
 drop policy if exists tenant_reads_own_tasks on public.job_tasks;
 create policy tenant_reads_own_tasks on public.job_tasks
 for select to authenticated
-using (org_id = any ((select jobsdb.my_org_ids())::uuid[]));
+using (org_id = any((select jobsdb.my_org_ids())::uuid[]));
 
 drop policy if exists tenant_inserts_own_tasks on public.job_tasks;
 create policy tenant_inserts_own_tasks on public.job_tasks
 for insert to authenticated
-with check (org_id = any ((select jobsdb.my_org_ids())::uuid[]));
+with check (org_id = any((select jobsdb.my_org_ids())::uuid[]));
 
 drop policy if exists tenant_updates_own_tasks on public.job_tasks;
 create policy tenant_updates_own_tasks on public.job_tasks
 for update to authenticated
-using (org_id = any ((select jobsdb.my_org_ids())::uuid[]))
-with check (org_id = any ((select jobsdb.my_org_ids())::uuid[]));
+using (org_id = any((select jobsdb.my_org_ids())::uuid[]))
+with check (org_id = any((select jobsdb.my_org_ids())::uuid[]));
 
 drop policy if exists service_does_all_tasks on public.job_tasks;
 create policy service_does_all_tasks on public.job_tasks

@@ -3,18 +3,18 @@
 drop policy if exists tenant_reads_own_jobs on public.jobs;
 create policy tenant_reads_own_jobs on public.jobs
 for select to authenticated
-using (org_id = any ((select jobsdb.my_org_ids())::uuid[]));
+using (org_id = any((select jobsdb.my_org_ids())::uuid[]));
 
 drop policy if exists tenant_inserts_own_jobs on public.jobs;
 create policy tenant_inserts_own_jobs on public.jobs
 for insert to authenticated
-with check (org_id = any ((select jobsdb.my_org_ids())::uuid[]));
+with check (org_id = any((select jobsdb.my_org_ids())::uuid[]));
 
 drop policy if exists tenant_updates_own_jobs on public.jobs;
 create policy tenant_updates_own_jobs on public.jobs
 for update to authenticated
-using (org_id = any ((select jobsdb.my_org_ids())::uuid[]))
-with check (org_id = any ((select jobsdb.my_org_ids())::uuid[]));
+using (org_id = any((select jobsdb.my_org_ids())::uuid[]))
+with check (org_id = any((select jobsdb.my_org_ids())::uuid[]));
 
 drop policy if exists service_does_all_jobs on public.jobs;
 create policy service_does_all_jobs on public.jobs

@@ -5,7 +5,7 @@
 drop policy if exists tenant_reads_own_deltas on jobsdb.job_deltas;
 create policy tenant_reads_own_deltas on jobsdb.job_deltas
 for select to authenticated
-using (org_id = any ((select jobsdb.my_org_ids())::uuid[]));
+using (org_id = any((select jobsdb.my_org_ids())::uuid[]));
 
 drop policy if exists service_reads_all_deltas on jobsdb.job_deltas;
 create policy service_reads_all_deltas on jobsdb.job_deltas
@@ -15,7 +15,7 @@ using (true);
 drop policy if exists tenant_reads_own_events on jobsdb.events;
 create policy tenant_reads_own_events on jobsdb.events
 for select to authenticated
-using (org_id = any ((select jobsdb.my_org_ids())::uuid[]));
+using (org_id = any((select jobsdb.my_org_ids())::uuid[]));
 
 drop policy if exists service_reads_all_events on jobsdb.events;
 create policy service_reads_all_events on jobsdb.events

@@ -16,7 +16,8 @@ select
   j.tasks_total + d.tasks_total as tasks_total,
   case
     when j.status in ('failed', 'cancelled') then 0
-    else j.tasks_total - j.tasks_done - j.tasks_error - j.tasks_skipped
+    else
+      j.tasks_total - j.tasks_done - j.tasks_error - j.tasks_skipped
       + d.tasks_total - d.tasks_done - d.tasks_error - d.tasks_skipped - r.tasks_running
   end as tasks_pending,
   case when j.status in ('failed', 'cancelled') then 0 else r.tasks_running end as tasks_running,
@@ -24,7 +25,8 @@ select
   j.tasks_error + d.tasks_error as tasks_error,
   case
     when j.status in ('failed', 'cancelled')
-      then j.tasks_total - j.tasks_done - j.tasks_error
+      then
+        j.tasks_total - j.tasks_done - j.tasks_error
         + d.tasks_total - d.tasks_done - d.tasks_error
     else j.tasks_skipped + d.tasks_skipped
   end as tasks_skipped,
@@ -35,21 +37,22 @@ select
   j.cards_done + d.cards_done as cards_done,
   j.cards_other + d.cards_other as cards_other
 from public.jobs as j
-cross join lateral (
-  select
-    coalesce(sum(w.tasks_total), 0)::int as tasks_total,
-    coalesce(sum(w.tasks_done), 0)::int as tasks_done,
-    coalesce(sum(w.tasks_error), 0)::int as tasks_error,
-    coalesce(sum(w.tasks_skipped), 0)::int as tasks_skipped,
-    coalesce(sum(w.cards_total), 0)::int as cards_total,
-    coalesce(sum(w.cards_in_review), 0)::int as cards_in_review,
-    coalesce(sum(w.cards_approved), 0)::int as cards_approved,
-    coalesce(sum(w.cards_rejected), 0)::int as cards_rejected,
-    coalesce(sum(w.cards_done), 0)::int as cards_done,
-    coalesce(sum(w.cards_other), 0)::int as cards_other
-  from jobsdb.job_deltas as w
-  where w.job_id = j.id and w.org_id = j.org_id
-) as d
+cross join
+  lateral (
+    select
+      coalesce(sum(w.tasks_total), 0)::int as tasks_total,
+      coalesce(sum(w.tasks_done), 0)::int as tasks_done,
+      coalesce(sum(w.tasks_error), 0)::int as tasks_error,
+      coalesce(sum(w.tasks_skipped), 0)::int as tasks_skipped,
+      coalesce(sum(w.cards_total), 0)::int as cards_total,
+      coalesce(sum(w.cards_in_review), 0)::int as cards_in_review,
+      coalesce(sum(w.cards_approved), 0)::int as cards_approved,
+      coalesce(sum(w.cards_rejected), 0)::int as cards_rejected,
+      coalesce(sum(w.cards_done), 0)::int as cards_done,
+      coalesce(sum(w.cards_other), 0)::int as cards_other
+    from jobsdb.job_deltas as w
+    where w.job_id = j.id and w.org_id = j.org_id
+  ) as d
 cross join lateral (
   select count(*)::int as tasks_running
   from public.job_tasks as t

@@ -21,11 +21,11 @@ begin
   for v_row in
     select m.*
     from jobsdb.job_metrics_mv as m
-    where v_all or m.org_id = any (v_orgs)
+    where v_all or m.org_id = any(v_orgs)
     union all
     select f.*
     from jobsdb.frozen_job_metrics as f
-    where v_all or f.org_id = any (v_orgs)
+    where v_all or f.org_id = any(v_orgs)
   loop
     v_row.refreshed_at := v_refreshed_at;  -- a frozen row is as good as the last refresh
     return next v_row;

@@ -10,7 +10,7 @@ select
   e.happened_at,
   coalesce(e.actor::text, e.actor_role) as who
 from jobsdb.events as e
-left join public.jobs as j on j.id = e.job_id and j.org_id = e.org_id
+left join public.jobs as j on e.job_id = j.id and e.org_id = j.org_id
 order by e.id desc;
 revoke all on public.recent_job_activity from public, anon, authenticated, service_role;
 grant select on public.recent_job_activity to authenticated, service_role;

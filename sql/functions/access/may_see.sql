@@ -13,7 +13,7 @@ as $$
 begin
   return coalesce(may_see.org_id = auth.uid(), false)
     or jobsdb.caller() <> 'tenant'
-    or coalesce(may_see.org_id = any (jobsdb.my_org_ids()), false);
+    or coalesce(may_see.org_id = any(jobsdb.my_org_ids()), false);
 end;
 $$;
 revoke all on function jobsdb.may_see(uuid) from public, anon, authenticated, service_role;

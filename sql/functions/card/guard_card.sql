@@ -66,14 +66,17 @@ begin
 
   if v_from is distinct from v_to and v_from is not null then
     perform jobsdb.check_move('card', v_card_id, v_from, v_to);
-    if v_from = 'in_review' and v_to = 'done' and v_in_review_mode then
+    if v_to = 'done'
+      and v_in_review_mode
+      and (v_from = 'in_review' or jobsdb.card_hash(v_new) <> jobsdb.card_hash(v_old)) then
       raise exception using
         errcode = 'JB003',
         message = format('card "%s" cannot go from "%s" to "%s"', v_card_id, v_from, v_to),
-        detail = format('Job "%s" is in review mode.', new.job_id),
-        hint = 'Let a person approve it first.';
+        detail = format('Job "%s" is in review mode', new.job_id)
+          || case v_from when 'in_review' then '.' else ' and this content was not approved.' end,
+        hint = 'Let a person approve exactly this content first.';
     end if;
-  elsif v_from = 'approved' then
+  elsif v_from = 'approved' and jobsdb.card_hash(v_new) <> jobsdb.card_hash(v_old) then
     raise exception using
       errcode = 'JB003',
       message = format('the content of card "%s" cannot change while it is approved', v_card_id),
@@ -81,7 +84,10 @@ begin
       hint = 'Send the card back to in_review, edit it, and let a person approve it again.';
   end if;
 
-  if v_to = 'approved' and v_in_review_mode and not jobsdb.is_identified() then
+  if v_to = 'approved'
+    and v_from is distinct from v_to
+    and v_in_review_mode
+    and not jobsdb.is_identified() then
     raise exception using
       errcode = 'JB003',
       message = format('card "%s" cannot be approved by nobody', v_card_id),

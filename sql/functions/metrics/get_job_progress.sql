@@ -37,7 +37,7 @@ begin atomic
         100.0 * (p.tasks_done + p.tasks_error + p.tasks_skipped) / nullif(p.tasks_total, 0), 1
       ),
       0
-    ),
+    ) as percent,
     p.cards_total,
     p.cards_in_review,
     p.cards_approved,

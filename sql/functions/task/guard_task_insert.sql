@@ -59,7 +59,7 @@ begin
   if new.depends_on = '{}' then
     new.waits_on := null;
   else
-    if new.step <= any (new.depends_on) or array_position(new.depends_on, null) is not null then
+    if new.step <= any(new.depends_on) or array_position(new.depends_on, null) is not null then
       raise exception using
         errcode = 'JB011',
         message = format('step %s depends on a step that is not below it', new.step),

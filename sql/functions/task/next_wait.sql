@@ -34,7 +34,7 @@ begin
       and u.step < v_below
       and u.status in ('pending', 'running', 'error')
       and (
-        u.step = any (next_wait.depends_on)
+        u.step = any(next_wait.depends_on)
         or (next_wait.depends_on is null and u.id < next_wait.before_id)
       )
     order by u.step desc

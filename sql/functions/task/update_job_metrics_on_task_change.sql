@@ -113,7 +113,7 @@ begin
         from public.job_tasks as w
         where w.job_id = v_change.job_id
           and w.batch = v_change.batch
-          and w.waits_on = any (v_change.steps);
+          and w.waits_on = any(v_change.steps);
       end loop;
 
     else  -- TRUNCATE
