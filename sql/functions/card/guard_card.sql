@@ -19,6 +19,9 @@ declare
   v_card_id text := v_new ->> 'id';
   v_job record;
   v_in_review_mode boolean;
+  v_same_link boolean := v_from is not null
+    and v_old ->> 'task_id' is not distinct from v_new ->> 'task_id'
+    and v_old ->> 'org_id' is not distinct from v_new ->> 'org_id';
 begin
   if tg_relid <> 'public.kanban_cards'::regclass then
     raise exception using
@@ -26,15 +29,15 @@ begin
   end if;
 
   -- An unchanged link of an unchanged state has nothing to prove.
-  if v_from is not null
+  if v_same_link
     and v_from = v_to
-    and v_old ->> 'task_id' is not distinct from v_new ->> 'task_id'
-    and v_old ->> 'org_id' is not distinct from v_new ->> 'org_id'
     and (v_to <> 'approved' or jobsdb.card_hash(v_new) = jobsdb.card_hash(v_old)) then
     return null;
   end if;
 
-  perform jobsdb.check_card_link(new.job_id, new.task_id, new.org_id);
+  if not v_same_link then
+    perform jobsdb.check_card_link(new.job_id, new.task_id, new.org_id);
+  end if;
 
   -- What adds or revives work waits for whoever is closing the job, then reads what he decided.
   if v_from is null or v_to = 'approved' or v_from = 'rejected' then

@@ -18,6 +18,13 @@ begin
       errcode = 'JB090', message = 'this trigger function belongs to another table';
   end if;
 
+  if tg_op = 'UPDATE' then
+    if new.job_id = old.job_id
+      and v_org_id is not distinct from (to_jsonb(old) ->> 'org_id')::uuid then
+      return null;
+    end if;
+  end if;
+
   select j.org_id
   into v_job_org_id
   from public.jobs as j
