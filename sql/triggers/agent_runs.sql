@@ -1,7 +1,7 @@
 -- bundle 2
 -- What happens to a run. Runs without a job are the host's alone.
 create or replace trigger jobsdb_t30_guard
-after insert or update on public.agent_runs
+before insert or update on public.agent_runs
 for each row
 when (new.job_id is not null)
 execute function jobsdb.guard_run();

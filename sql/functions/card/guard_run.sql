@@ -1,6 +1,6 @@
 -- bundle 2
--- The host's table may have no org_id; then the link alone decides, and the caller must own the
--- job.
+-- The host's table may have no org_id; then the link alone decides, and the job must be the caller's.
+-- BEFORE, so that a bad link is refused here and not by its foreign key, which cannot say why.
 create or replace function jobsdb.guard_run()
 returns trigger
 language plpgsql
@@ -21,7 +21,7 @@ begin
   if tg_op = 'UPDATE' then
     if new.job_id = old.job_id
       and v_org_id is not distinct from (to_jsonb(old) ->> 'org_id')::uuid then
-      return null;
+      return new;
     end if;
   end if;
 
@@ -34,13 +34,13 @@ begin
     or not jobsdb.may_see(v_job_org_id) then
     perform jobsdb.refuse_job(new.job_id);
   end if;
-  return null;
+  return new;
 end;
 $$;
 revoke all on function jobsdb.guard_run() from public, anon, authenticated, service_role;
 
 comment on function jobsdb.guard_run() is
 'Trigger: a run can be linked only to a job of its own organisation and of the caller''s.
-Returns: null.
+Returns: the row.
 Errors:  JB020 job not found or not yours.
 Source:  sql/functions/card/guard_run.sql';
