@@ -19,6 +19,23 @@ execute function jobsdb.complete_card();
 comment on trigger jobsdb_t20_complete_upd on public.kanban_cards is
 'Fills the job from the task, clears the task with the job, sends an edited approved card back to review.';
 
+-- A host keeps the times of its own table itself.
+do $$
+begin
+  if exists (
+    select from jobsdb.host_tables as h where h.table_name = 'kanban_cards' and h.made_by_jobsdb
+  ) then
+    create or replace trigger jobsdb_t25_stamp_upd
+    before update on public.kanban_cards
+    for each row
+    execute function jobsdb.stamp_card();
+
+    comment on trigger jobsdb_t25_stamp_upd on public.kanban_cards is
+    'Stamps the last change; only where jobsdb made the table.';
+  end if;
+end;
+$$;
+
 create or replace trigger jobsdb_t30_guard
 after insert or update on public.kanban_cards
 for each row

@@ -7,7 +7,7 @@ language sql
 stable
 parallel safe
 security invoker
-set search_path to ''
+set search_path to pg_catalog, pg_temp
 begin atomic
   select m.*
   from public.job_metrics as m

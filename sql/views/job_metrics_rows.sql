@@ -6,7 +6,7 @@ language plpgsql
 stable
 parallel safe
 security definer
-set search_path to ''
+set search_path to pg_catalog, pg_temp
 as $$
 declare
   v_all boolean := jobsdb.caller() <> 'tenant';

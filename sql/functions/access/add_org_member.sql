@@ -8,7 +8,7 @@ language plpgsql
 volatile
 parallel unsafe
 security definer
-set search_path to ''
+set search_path to pg_catalog, pg_temp
 as $$
 begin
   insert into jobsdb.org_members (user_id, org_id)

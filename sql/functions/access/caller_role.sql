@@ -7,7 +7,7 @@ language plpgsql
 stable
 parallel safe
 security definer
-set search_path to ''
+set search_path to pg_catalog, pg_temp
 as $$
 begin
   return coalesce(nullif(current_setting('role', true), 'none'), session_user);

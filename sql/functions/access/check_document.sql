@@ -10,7 +10,7 @@ language plpgsql
 immutable
 parallel safe
 security invoker
-set search_path to ''
+set search_path to pg_catalog, pg_temp
 as $$
 declare
   v_stored int := pg_column_size(check_document.document);

@@ -11,7 +11,7 @@ language plpgsql
 volatile
 parallel unsafe
 security invoker
-set search_path to ''
+set search_path to pg_catalog, pg_temp
 as $$
 begin
   insert into jobsdb.ledger (file, sha256, release, route)

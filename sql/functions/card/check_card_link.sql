@@ -11,7 +11,7 @@ language plpgsql
 stable
 parallel safe
 security definer
-set search_path to ''
+set search_path to pg_catalog, pg_temp
 as $$
 begin
   if not exists (

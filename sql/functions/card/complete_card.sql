@@ -7,13 +7,10 @@ language plpgsql
 volatile
 parallel unsafe
 security definer
-set search_path to ''
+set search_path to pg_catalog, pg_temp
 as $$
 begin
-  if tg_relid <> 'public.kanban_cards'::regclass then
-    raise exception using
-      errcode = 'JB090', message = 'this trigger function belongs to another table';
-  end if;
+  perform jobsdb.check_trigger_table(tg_relid, 'public.kanban_cards');
 
   -- A task alone names the job; without a job there is no task either (deleting a job clears
   -- job_id, and task_id must not be left dangling).

@@ -7,16 +7,13 @@ language plpgsql
 volatile
 parallel unsafe
 security definer
-set search_path to ''
+set search_path to pg_catalog, pg_temp
 as $$
 declare
   v_org_id uuid := (to_jsonb(new) ->> 'org_id')::uuid;
   v_job_org_id uuid;
 begin
-  if tg_relid <> 'public.agent_runs'::regclass then
-    raise exception using
-      errcode = 'JB090', message = 'this trigger function belongs to another table';
-  end if;
+  perform jobsdb.check_trigger_table(tg_relid, 'public.agent_runs');
 
   if tg_op = 'UPDATE' then
     if new.job_id = old.job_id

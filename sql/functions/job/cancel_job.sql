@@ -7,7 +7,7 @@ language sql
 volatile
 parallel unsafe
 security invoker
-set search_path to ''
+set search_path to pg_catalog, pg_temp
 begin atomic
   select j from jobsdb.transition_job_status(cancel_job.job_id, 'cancelled') as j;
 end;

@@ -12,7 +12,7 @@ language plpgsql
 volatile
 parallel unsafe
 security definer
-set search_path to ''
+set search_path to pg_catalog, pg_temp
 as $$
 declare
   v_first boolean := current_setting('jobsdb.counted', true) is distinct from 'yes';

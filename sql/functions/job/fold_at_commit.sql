@@ -7,11 +7,13 @@ language plpgsql
 volatile
 parallel unsafe
 security definer
-set search_path to ''
+set search_path to pg_catalog, pg_temp
 as $$
 declare
   v_job_id uuid;
 begin
+  perform jobsdb.check_trigger_table(tg_relid, 'jobsdb.job_deltas');
+
   if current_setting('jobsdb.counted', true) is distinct from 'yes' then
     return null;  -- an earlier delta of this transaction has done it for all
   end if;

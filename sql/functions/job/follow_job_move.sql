@@ -8,13 +8,10 @@ language plpgsql
 volatile
 parallel unsafe
 security definer
-set search_path to ''
+set search_path to pg_catalog, pg_temp
 as $$
 begin
-  if tg_relid <> 'public.jobs'::regclass then
-    raise exception using
-      errcode = 'JB090', message = 'this trigger function belongs to another table';
-  end if;
+  perform jobsdb.check_trigger_table(tg_relid, 'public.jobs');
 
   if new.status in ('succeeded', 'failed', 'cancelled') then
     insert into jobsdb.unfrozen_jobs (job_id, org_id)
@@ -46,7 +43,7 @@ begin
     jobsdb.caller_role()
   );
 
-  if new.status in ('failed', 'cancelled') and new.tasks_skipped > old.tasks_skipped then
+  if new.status in ('failed', 'cancelled') then
     insert into jobsdb.closed_jobs (job_id, org_id)
     values (new.id, new.org_id)
     on conflict do nothing;

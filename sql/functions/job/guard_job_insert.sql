@@ -5,13 +5,10 @@ language plpgsql
 volatile
 parallel unsafe
 security definer
-set search_path to ''
+set search_path to pg_catalog, pg_temp
 as $$
 begin
-  if tg_relid <> 'public.jobs'::regclass then
-    raise exception using
-      errcode = 'JB090', message = 'this trigger function belongs to another table';
-  end if;
+  perform jobsdb.check_trigger_table(tg_relid, 'public.jobs');
 
   if new.status <> 'pending' then
     raise exception using

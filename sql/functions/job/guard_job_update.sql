@@ -7,16 +7,13 @@ language plpgsql
 volatile
 parallel unsafe
 security definer
-set search_path to ''
+set search_path to pg_catalog, pg_temp
 as $$
 declare
   v_open record;
   v_delta record;
 begin
-  if tg_relid <> 'public.jobs'::regclass then
-    raise exception using
-      errcode = 'JB090', message = 'this trigger function belongs to another table';
-  end if;
+  perform jobsdb.check_trigger_table(tg_relid, 'public.jobs');
 
   if (new.id, new.org_id) is distinct from (old.id, old.org_id) then
     raise exception using
@@ -86,6 +83,16 @@ begin
     when 'running' then
       new.started_at := coalesce(new.started_at, now());
     when 'succeeded' then
+      if current_setting('transaction_isolation') <> 'read committed' then
+        raise exception using
+          errcode = 'JB030',
+          message = format('job "%s" cannot succeed by an old snapshot', old.id),
+          detail = format(
+            'The transaction is %s: work added since it began is invisible to it.',
+            current_setting('transaction_isolation')
+          ),
+          hint = 'Use the default isolation level, READ COMMITTED.';
+      end if;
       -- The counters are complete here: the row is held and every visible delta is in them.
       select
         new.tasks_total - new.tasks_done - new.tasks_error - new.tasks_skipped as tasks,
@@ -119,5 +126,5 @@ revoke all on function jobsdb.guard_job_update() from public, anon, authenticate
 comment on function jobsdb.guard_job_update() is
 'Trigger: proves a move of a job, brings its counters up to date with it and stamps the times.
 Returns: the row.
-Errors:  JB001 illegal move; JB003 review switched off by nobody; JB010 bad name or params; JB012 too large or too deep; JB040 open work.
+Errors:  JB001 illegal move; JB003 review switched off by nobody; JB010 bad name or params; JB012 too large or too deep; JB030 an old snapshot; JB040 open work.
 Source:  sql/functions/job/guard_job_update.sql';

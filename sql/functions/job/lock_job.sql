@@ -9,7 +9,7 @@ language plpgsql
 volatile
 parallel unsafe
 security definer
-set search_path to ''
+set search_path to pg_catalog, pg_temp
 set lock_timeout to '50ms'
 as $$
 begin

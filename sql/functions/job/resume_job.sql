@@ -7,7 +7,7 @@ language sql
 volatile
 parallel unsafe
 security invoker
-set search_path to ''
+set search_path to pg_catalog, pg_temp
 begin atomic
   select j from jobsdb.set_job_paused(resume_job.job_id, false) as j;
 end;

@@ -11,7 +11,7 @@ language plpgsql
 volatile
 parallel unsafe
 security definer
-set search_path to ''
+set search_path to pg_catalog, pg_temp
 as $$
 declare
   v_skipped int := 0;
@@ -39,8 +39,10 @@ begin
     v_skipped := v_skipped + v_rows;
   end loop;
 
+  -- An old snapshot may miss some: only a fresh one can tell that nothing is left.
   delete from jobsdb.closed_jobs as c
   where c.job_id = skip_open_tasks.job_id
+    and current_setting('transaction_isolation') = 'read committed'
     and not exists (
       select from public.job_tasks as q
       where q.job_id = c.job_id and q.status = 'pending'

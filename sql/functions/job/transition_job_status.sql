@@ -10,7 +10,7 @@ language plpgsql
 volatile
 parallel unsafe
 security definer
-set search_path to ''
+set search_path to pg_catalog, pg_temp
 as $$
 declare
   v_job public.jobs;
@@ -70,7 +70,7 @@ language sql
 volatile
 parallel unsafe
 security invoker
-set search_path to ''
+set search_path to pg_catalog, pg_temp
 begin atomic
   select j
   from jobsdb.transition_job_status(
@@ -84,5 +84,5 @@ grant execute on function public.transition_job_status(uuid, text) to authentica
 comment on function public.transition_job_status(uuid, text) is
 'Moves a job to a new status; a move to its present one changes nothing.
 Returns: the job after the move.
-Errors:  JB001 no such status or illegal move; JB020 not found or not yours; JB040 succeeded while work is open.
+Errors:  JB001 no such status or illegal move; JB020 not found or not yours; JB030 succeeded above READ COMMITTED; JB040 succeeded while work is open.
 Source:  sql/functions/job/transition_job_status.sql';

@@ -22,7 +22,7 @@ language sql
 stable
 parallel safe
 security invoker
-set search_path to ''
+set search_path to pg_catalog, pg_temp
 begin atomic
   select
     p.status,

@@ -7,15 +7,12 @@ language plpgsql
 volatile
 parallel unsafe
 security definer
-set search_path to ''
+set search_path to pg_catalog, pg_temp
 as $$
 declare
   v_job_status text;
 begin
-  if tg_relid <> 'public.job_tasks'::regclass then
-    raise exception using
-      errcode = 'JB090', message = 'this trigger function belongs to another table';
-  end if;
+  perform jobsdb.check_trigger_table(tg_relid, 'public.job_tasks');
 
   if (new.id, new.job_id, new.org_id, new.batch, new.step, new.depends_on)
     is distinct from (old.id, old.job_id, old.org_id, old.batch, old.step, old.depends_on) then

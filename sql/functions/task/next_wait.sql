@@ -18,7 +18,7 @@ language plpgsql
 volatile
 parallel unsafe
 security definer
-set search_path to ''
+set search_path to pg_catalog, pg_temp
 as $$
 declare
   v_below int := next_wait.below_step;

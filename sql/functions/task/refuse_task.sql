@@ -8,7 +8,7 @@ language plpgsql
 immutable
 parallel safe
 security invoker
-set search_path to ''
+set search_path to pg_catalog, pg_temp
 as $$
 begin
   raise exception using

@@ -7,9 +7,11 @@ language plpgsql
 volatile
 parallel unsafe
 security definer
-set search_path to ''
+set search_path to pg_catalog, pg_temp
 as $$
 begin
+  perform jobsdb.check_trigger_table(tg_relid, 'jobsdb.missed_steps');
+
   -- The first note of a job works all of them off; the others find nothing.
   if exists (
     select from jobsdb.missed_steps as m where m.job_id = new.job_id and m.id = new.id

@@ -7,7 +7,7 @@ language plpgsql
 stable
 parallel unsafe
 security invoker
-set search_path to ''
+set search_path to pg_catalog, pg_temp
 as $$
 begin
   return scheduled_time.scheduled_for::timestamptz;

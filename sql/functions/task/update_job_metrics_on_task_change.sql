@@ -8,17 +8,14 @@ language plpgsql
 volatile
 parallel unsafe
 security definer
-set search_path to ''
+set search_path to pg_catalog, pg_temp
 as $$
 declare
   v_change record;
   v_status text;
   v_missing int;
 begin
-  if tg_relid <> 'public.job_tasks'::regclass then
-    raise exception using
-      errcode = 'JB090', message = 'this trigger function belongs to another table';
-  end if;
+  perform jobsdb.check_trigger_table(tg_relid, 'public.job_tasks');
 
   case tg_op
     when 'INSERT' then
