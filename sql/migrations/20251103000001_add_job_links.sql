@@ -25,6 +25,8 @@ on conflict do nothing;
 do $$
 declare
   v_problem text;
+  v_link record;
+  v_taken boolean;
 begin
   with wanted (table_name, column_name, type_names, needed) as (
     values
@@ -58,7 +60,7 @@ begin
     select format('public.%s is not an ordinary table', h.table_name) as problem
     from jobsdb.host_tables as h
     inner join pg_catalog.pg_class as c on c.oid = to_regclass('public.' || h.table_name)
-    where c.relkind not in ('r', 'p')
+    where c.relkind <> 'r'
     union all
     select format('public.%s belongs to %s', h.table_name, pg_catalog.pg_get_userbyid(c.relowner))
     from jobsdb.host_tables as h
@@ -109,6 +111,27 @@ begin
       detail = v_problem || '.',
       hint = 'Change the table (or the role that deploys) and try again; nothing was changed.';
   end if;
+
+  -- A column of our name that the host uses for links of its own.
+  for v_link in
+    select h.table_name, a.attname
+    from jobsdb.host_tables as h
+    inner join pg_catalog.pg_attribute as a on a.attrelid = to_regclass('public.' || h.table_name)
+    where a.attname in ('job_id', 'task_id') and not a.attisdropped
+  loop
+    execute format(
+      'select exists (select from public.%I where %I is not null)',
+      v_link.table_name,
+      v_link.attname
+    ) into v_taken;
+    if v_taken then
+      raise exception using
+        errcode = 'JB092',
+        message = 'the host application''s tables cannot carry the links to jobs',
+        detail = format('public.%s.%s has values of the host.', v_link.table_name, v_link.attname),
+        hint = 'Rename the column and try again; nothing was changed.';
+    end if;
+  end loop;
 end;
 $$;
 

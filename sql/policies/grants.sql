@@ -6,8 +6,10 @@
 --   job_tasks       select, insert, update (some)   the same, and delete          nothing
 --   schema jobsdb   not even its names              usage, for its functions      nothing
 --
--- Columns are granted one by one. UPDATE on a whole table would allow LOCK TABLE, and would reach
--- counters, lease and rev, which only functions write. Supabase's defaults grant ALL: revoke first.
+-- Columns are granted one by one; those a client names in every insert or upsert are among them,
+-- and the guards refuse what may not differ. UPDATE on a whole table would allow LOCK TABLE, and
+-- would reach counters, lease and rev, which only functions write. Supabase's defaults grant ALL:
+-- revoke first.
 revoke all on schema jobsdb from public, anon, authenticated, service_role;
 revoke all on all tables in schema jobsdb from public, anon, authenticated, service_role;
 revoke all on all sequences in schema jobsdb from public, anon, authenticated, service_role;
@@ -21,17 +23,17 @@ grant select on public.jobs, public.job_tasks to authenticated, service_role;
 grant delete on public.jobs, public.job_tasks to service_role;
 
 grant
-insert (org_id, name, description, params),
+insert (org_id, name, description, params, status),
 update (name, description, params, status)
 on public.jobs to authenticated, service_role;
 
 grant
 insert (
-  org_id, job_id, batch, step, kind, input, depends_on, priority, max_retries, scheduled_for
+  org_id, job_id, batch, step, kind, input, depends_on, priority, max_retries, scheduled_for, status
 ),
 update (
-  status, input, output, error_message, retry_count, max_retries, priority, scheduled_for,
-  started_at, finished_at
+  job_id, batch, step, kind, input, depends_on, priority, max_retries, scheduled_for, status,
+  output, error_message, retry_count, started_at, finished_at
 )
 on public.job_tasks to authenticated, service_role;
 

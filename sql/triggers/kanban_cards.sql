@@ -13,7 +13,7 @@ comment on trigger jobsdb_t20_complete_ins on public.kanban_cards is
 create or replace trigger jobsdb_t20_complete_upd
 before update on public.kanban_cards
 for each row
-when (new.job_id is not null or new.task_id is not null)
+when (old.job_id is not null or new.job_id is not null or new.task_id is not null)
 execute function jobsdb.complete_card();
 
 comment on trigger jobsdb_t20_complete_upd on public.kanban_cards is

@@ -1,6 +1,6 @@
 -- bundle 1
--- A trigger function runs as its owner for whoever fires it: attached to a table of somebody else's it
--- would believe that table's rows.
+-- A trigger function runs as its owner for whoever fires it: attached to a table of somebody else's
+-- it would believe that table's rows.
 create or replace function jobsdb.check_trigger_table(
   fired_by oid,
   expected regclass

@@ -12,6 +12,18 @@ as $$
 begin
   perform jobsdb.check_trigger_table(tg_relid, 'public.kanban_cards');
 
+  -- A link is ours to guard, also where a host lets everybody update its rows: whoever is
+  -- identified takes only his own apart.
+  if tg_op = 'UPDATE' then
+    if old.job_id is not null
+      and (new.job_id, new.task_id, new.org_id)
+        is distinct from (old.job_id, old.task_id, old.org_id)
+      and auth.uid() is not null
+      and not jobsdb.may_see(old.org_id) then
+      perform jobsdb.refuse_job(old.job_id);
+    end if;
+  end if;
+
   -- A task alone names the job; without a job there is no task either (deleting a job clears
   -- job_id, and task_id must not be left dangling).
   if new.job_id is null and new.task_id is not null then
@@ -39,7 +51,7 @@ begin
       and jobsdb.card_state(to_jsonb(new)) = 'approved'
       and jobsdb.card_state(to_jsonb(old)) = 'approved'
       and jobsdb.card_hash(to_jsonb(new)) <> jobsdb.card_hash(to_jsonb(old)) then
-      new := jsonb_populate_record(new, '{"state": "in_review"}');
+      new.state := 'in_review';
     end if;
   end if;
   return new;

@@ -32,8 +32,8 @@ begin
     return null;
   end if;
 
-  -- Whoever is identified decides for his own organisation only. A host's own back end, which is not,
-  -- goes by the host's policies; it cannot approve.
+  -- Whoever is identified decides for his own organisation only. A host's own back end, which is
+  -- not, goes by the host's policies; it cannot approve.
   if not v_same_link or auth.uid() is not null then
     perform jobsdb.check_card_link(new.job_id, new.task_id, new.org_id);
   end if;

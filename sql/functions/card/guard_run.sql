@@ -1,6 +1,7 @@
 -- bundle 2
--- The host's table may have no org_id; then the link alone decides, and the job must be the caller's.
--- BEFORE, so that a bad link is refused here and not by its foreign key, which cannot say why.
+-- The host's table may have no org_id; then the link alone decides, and the job must be the
+-- caller's. BEFORE, so that a bad link is refused here and not by its foreign key, which cannot say
+-- why.
 create or replace function jobsdb.guard_run()
 returns trigger
 language plpgsql
@@ -10,14 +11,24 @@ security definer
 set search_path to pg_catalog, pg_temp
 as $$
 declare
-  v_org_id uuid := (to_jsonb(new) ->> 'org_id')::uuid;
+  v_new jsonb := to_jsonb(new);
+  v_old jsonb;
   v_job_org_id uuid;
 begin
   perform jobsdb.check_trigger_table(tg_relid, 'public.agent_runs');
 
   if tg_op = 'UPDATE' then
-    if new.job_id = old.job_id
-      and v_org_id is not distinct from (to_jsonb(old) ->> 'org_id')::uuid then
+    v_old := to_jsonb(old);
+    if new.job_id is not distinct from old.job_id
+      and v_new -> 'org_id' is not distinct from v_old -> 'org_id' then
+      return new;
+    end if;
+    if old.job_id is not null and auth.uid() is not null and not exists (
+      select from public.jobs as j where j.id = old.job_id and jobsdb.may_see(j.org_id)
+    ) then
+      perform jobsdb.refuse_job(old.job_id);
+    end if;
+    if new.job_id is null then
       return new;
     end if;
   end if;
@@ -27,8 +38,8 @@ begin
   from public.jobs as j
   where j.id = new.job_id;
   if v_job_org_id is null
-    or v_job_org_id <> coalesce(v_org_id, v_job_org_id)
-    or not jobsdb.may_see(v_job_org_id) then
+    or not jobsdb.may_see(v_job_org_id)
+    or (v_new ? 'org_id' and v_new ->> 'org_id' is distinct from v_job_org_id::text) then
     perform jobsdb.refuse_job(new.job_id);
   end if;
   return new;

@@ -14,12 +14,13 @@ declare
 begin
   perform jobsdb.check_trigger_table(tg_relid, 'public.job_tasks');
 
-  if (new.id, new.job_id, new.org_id, new.batch, new.step, new.depends_on)
-    is distinct from (old.id, old.job_id, old.org_id, old.batch, old.step, old.depends_on) then
+  if (new.id, new.job_id, new.org_id, new.batch, new.step, new.kind, new.depends_on)
+    is distinct from
+    (old.id, old.job_id, old.org_id, old.batch, old.step, old.kind, old.depends_on) then
     raise exception using
       errcode = 'JB002',
       message = format('task "%s" cannot change its place', old.id),
-      detail = 'Job, organisation, batch, step and dependencies of a task never change.',
+      detail = 'Job, organisation, batch, step, kind and dependencies of a task never change.',
       hint = 'Skip it and insert another task.';
   end if;
   if new.input is distinct from old.input then
