@@ -38,6 +38,11 @@ def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
     return subprocess.CompletedProcess(arguments, process.returncode, out, err)
 
 
+def database(url: str) -> str:
+    """Return the name of the database in a URL."""
+    return url.partition("?")[0].rpartition("/")[2]
+
+
 _CATALOG = """
 with ours as (
   select n.oid, n.nspname from pg_namespace as n where n.nspname in ('public', 'jobsdb', 'auth')
@@ -109,3 +114,11 @@ def catalog(url: str) -> list[str]:
     with psycopg.connect(url) as conn:
         conn.execute("set local search_path = pg_catalog")
         return [line for (line,) in conn.execute(_CATALOG)]
+
+
+def differences(one: str, other: str) -> list[str]:
+    """Return what only one of two databases has."""
+    first, second = set(catalog(one)), set(catalog(other))
+    return sorted(
+        [f"- {line}" for line in first - second] + [f"+ {line}" for line in second - first]
+    )

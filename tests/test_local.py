@@ -312,6 +312,17 @@ def test_root_runs_it_as_the_account_asked_for(
 
 
 @as_root
+@pytest.mark.parametrize(("left_to", "runs_as"), [("root", "nobody"), ("daemon", "daemon")])
+def test_root_goes_on_with_a_folder_of_a_start_cut_short(
+    left_to: str, runs_as: str, data_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (data_root / "s").mkdir(mode=0o700)
+    shutil.chown(data_root / "s", left_to)
+    monkeypatch.setenv("JOBSDB_RUN_USER", "nobody")
+    assert local.start("s", bindir=BINDIR, data_root=data_root).data.owner() == runs_as
+
+
+@as_root
 @pytest.mark.parametrize("user", ["root", "no-such-account"])
 def test_root_is_refused_an_account_that_cannot_run_it(
     user: str, data_root: Path, monkeypatch: pytest.MonkeyPatch

@@ -167,6 +167,8 @@ create table jobsdb.card_reviews (
 );
 alter table jobsdb.card_reviews enable row level security;
 revoke all on jobsdb.card_reviews from public, anon, authenticated, service_role;
+revoke all on sequence jobsdb.card_reviews_id_seq
+from public, anon, authenticated, service_role;
 create index card_reviews_of_card on jobsdb.card_reviews (card_id, id desc);
 create index card_reviews_of_org on jobsdb.card_reviews (org_id, id desc);
 

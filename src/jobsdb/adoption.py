@@ -61,22 +61,25 @@ def finish(
             return ()
         with connect(target) as guard:
             while steps := _next(conn, guard, deadline):
-                if executed and executed[-1] == steps[0]:
+                step = steps[0]
+                if executed and executed[-1] == step:
                     raise errors.JobsdbError(
                         "a statement for adopting a host table had no effect",
                         code=errors.Exit.SQL,
-                        detail=steps[0],
+                        detail=step,
                         hint="Execute it by hand and read what the server says.",
                     )
-                start(steps[0])
+                start(step)
                 began = time.monotonic()
-                _execute(conn, steps[0], deadline, lock_timeout)
-                done(steps[0], time.monotonic() - began)
-                executed.append(steps[0])
+                if _execute(conn, step, deadline, lock_timeout):
+                    done(step, time.monotonic() - began)
+                    executed.append(step)
     except psycopg.Error as exc:
         raise _unfinished(errors.from_postgres(exc)) from exc
     except errors.JobsdbError as exc:
         raise _unfinished(exc) from exc
+    except KeyboardInterrupt:
+        raise _unfinished(errors.Interrupted()) from None
     return tuple(executed)
 
 
@@ -95,26 +98,26 @@ def _next(conn: Connection, guard: Connection, deadline: float) -> list[str]:
     return []
 
 
-def _execute(conn: Connection, step: str, deadline: float, lock_timeout: float) -> None:
-    """One statement, repeated while a lock stands in its way."""
+def _execute(conn: Connection, step: str, deadline: float, lock_timeout: float) -> bool:
+    """One statement; False when a lock stood in its way and what remains has to be read again."""
     import psycopg
 
-    while True:
-        try:
-            if "concurrently" in step.lower():
-                _alone(conn, step)
-            else:
-                conn.execute(_BEGIN)
-                conn.execute(f"set local lock_timeout = {max(1, round(lock_timeout * 1000))}")
-                conn.execute(step.encode())
-                conn.execute("commit")
-            return
-        except psycopg.Error as exc:
-            if not conn.closed:
-                conn.execute("rollback")
-            if not errors.is_retriable(exc) or time.monotonic() > deadline:
-                raise
-            nap(0.5)
+    try:
+        if "concurrently" in step.lower():
+            _alone(conn, step)
+        else:
+            conn.execute(_BEGIN)
+            conn.execute(f"set local lock_timeout = {max(1, round(lock_timeout * 1000))}")
+            conn.execute(step.encode())
+            conn.execute("commit")
+        return True
+    except psycopg.Error as exc:
+        if not conn.closed:
+            conn.execute("rollback")
+        if not errors.is_retriable(exc) or time.monotonic() > deadline:
+            raise
+        nap(0.5)
+        return False
 
 
 def _alone(conn: Connection, step: str) -> None:

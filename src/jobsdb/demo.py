@@ -81,9 +81,10 @@ def run(database: str | None) -> int:
 
 def _load_samples(conn: Connection, *, anyway: bool) -> None:
     """The sample campaigns, but not into a database in which somebody works."""
-    if anyway or samples.others(conn) == 0:
-        if loaded := seed.load(conn, samples.campaigns()):
-            render.say(f"  + {loaded} sample campaigns loaded; see them with jobsdb seed")
+    if not anyway and samples.others(conn):
+        return
+    if loaded := seed.load(conn, samples.campaigns()):
+        render.say(f"  + {loaded} sample campaigns loaded; see them with jobsdb seed")
 
 
 def steps() -> list[Step]:

@@ -84,7 +84,7 @@ def start(
         data = home / "data"
         if server := _wait_until_ready(name, data):
             return server
-        account = choose_account(data)
+        account = choose_account(home)
         binaries, major = find_binaries(root, data, account, bindir)
         own_folder(home, account)
         if account is not None and run(account, "test", "-w", home).returncode != 0:

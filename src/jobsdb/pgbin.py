@@ -32,16 +32,17 @@ import pwd  # noqa: E402  (does not exist on Windows)
 Account = pwd.struct_passwd | None  # None: the caller's own
 
 
-def choose_account(data: Path) -> Account:
-    """Return the account that runs the server of a data folder: never root, for PostgreSQL refuses.
+def choose_account(home: Path) -> Account:
+    """Return the account that runs the server of a folder: never root, for PostgreSQL refuses.
 
-    Root runs it as the owner of the data, else as the first of its candidates that exists.
+    Root runs it as the owner of the folder, else as the first of its candidates that exists.
     """
     if os.geteuid() != 0:
         return None
     asked = os.environ.get("JOBSDB_RUN_USER")
     names = [asked] if asked else [os.environ.get("SUDO_USER", "postgres"), "postgres", "nobody"]
-    wanted = [data.stat().st_uid] if data.exists() else names
+    owner = home.stat().st_uid if home.exists() else 0
+    wanted = [owner] if owner != 0 else names
     for who in wanted:
         try:
             account = pwd.getpwuid(who) if isinstance(who, int) else pwd.getpwnam(who)
@@ -77,8 +78,8 @@ def own_folder(folder: Path, account: Account) -> None:
     owner = account.pw_uid if account else os.geteuid()
     if not os.path.lexists(folder):
         folder.mkdir(mode=0o700)
-        if account is not None:
-            os.chown(folder, owner, account.pw_gid, follow_symlinks=False)
+    if account is not None and folder.lstat().st_uid == 0:
+        os.chown(folder, owner, account.pw_gid, follow_symlinks=False)
     now = folder.lstat()
     if not stat.S_ISDIR(now.st_mode) or now.st_uid != owner or now.st_mode & 0o077:
         raise LocalServerError(

@@ -194,7 +194,7 @@ def _show(conn: Connection, org: str | None) -> None:
         for name, group in groupby(mine, key=lambda sample: sample.seed)
         if (jobs := list(group))
     ]
-    heads = ("campaign", "org", "status", "tasks", "errors", "in review", "approved", "done")
+    heads = ("campaign", "org", "status", "tasks", "errors", "review", "approved", "done")
     render.table(heads, rows, right=heads[3:])
     render.out()
     known = {sample.seed: sample.id for sample in mine}
@@ -208,12 +208,11 @@ def _show(conn: Connection, org: str | None) -> None:
 
 def _row(name: str, where: str, jobs: Sequence[Sample]) -> tuple[object, ...]:
     """A line of the table: one job, or all those generated or played."""
-    tasks = f"{sum(s.tasks_done for s in jobs):,}/{sum(s.tasks for s in jobs):,}"
     return (
         name if len(jobs) == 1 else f"{name} ({len(jobs)} jobs)",
         where,
         ", ".join(sorted({s.status for s in jobs})),
-        tasks,
+        f"{sum(s.tasks_done for s in jobs)}/{sum(s.tasks for s in jobs)}",
         sum(s.tasks_error for s in jobs),
         sum(s.in_review for s in jobs),
         sum(s.approved for s in jobs),

@@ -14,6 +14,7 @@ from jobsdb.sqlfiles import SqlFile, load, migrations
 if TYPE_CHECKING:
     from jobsdb.connect import Connection
 
+CHANGED_SHOWN = 5
 STALE_AFTER = timedelta(minutes=15)
 
 _CAMPAIGNS = "select status, count(*) from public.jobs group by status order by status"
@@ -111,8 +112,10 @@ def _show(document: dict[str, Any]) -> None:
     heads = ("", "version", "migration", "when", "by", "route")
     render.table(heads, [_row(migration) for migration in document["migrations"]])
     render.out()
-    for file in document["changed"]:
+    for file in document["changed"][:CHANGED_SHOWN]:
         render.out(f"changed    sql/{file}")
+    if (more := len(document["changed"]) - CHANGED_SHOWN) > 0:
+        render.out(f"changed    and {more} more; --json lists them all")
     for step in document["adoption"]:
         render.out(f"adoption   {step}")
     if document["campaigns"]:
@@ -127,10 +130,18 @@ def _show(document: dict[str, Any]) -> None:
             sentence, hint = errors.metrics_are_stale(age)
             render.warn(sentence)
             render.say(f"hint: {hint}")
+    render.out(_verdict(document))
+
+
+def _verdict(document: dict[str, Any]) -> str:
+    states = {migration["state"] for migration in document["migrations"]}
+    if "unknown" in states:
+        return "The database is newer than this jobsdb: install the newer release."
+    if "edited" in states:
+        return "A migration was edited after it was applied: put the released file back."
     if document["pending"]:
-        render.out("Something is pending. Run: jobsdb migrate")
-    else:
-        render.out("Nothing is pending.")
+        return "Something is pending. Run: jobsdb migrate"
+    return "Nothing is pending."
 
 
 def _row(migration: dict[str, Any]) -> tuple[str, ...]:

@@ -49,7 +49,8 @@ AGAIN = (
 """Has the next `migrate` apply the whole present state again: the ledger then differs from it."""
 
 SETTINGS = (
-    "set local search_path = '';"
+    # Named last, or else first of all: a temporary type must not take the place of a real one.
+    "set local search_path = pg_catalog, pg_temp;"
     "set local timezone = 'UTC';"
     "set local datestyle = 'ISO, MDY';"
     "set local intervalstyle = 'postgres';"
