@@ -144,35 +144,41 @@ def run(database: str | None, layers: Sequence[str], behaviour: bool, yes: bool,
     return Exit.CONNECT if unread else Exit.DONE
 
 
-def examine(
-    conn: Connection, layers: Sequence[str] = (), checks: Sequence[Check] | None = None
-) -> list[Result]:
+def examine(conn: Connection, layers: Sequence[str] = ()) -> list[Result]:
     """Run the checks of some layers (all of them by default) in one read-only transaction.
 
     Errors: JobsdbError, also when jobsdb is not installed.
     """
     import psycopg
 
-    checks = load_checks() if checks is None else checks
-    facts = expected_facts()
-    files = [[file.path, file.sha256] for file in load()]
+    checks = [check for check in load_checks() if check.layer in (layers or LAYERS.values())]
     try:
-        context = describe(conn)
-        context["ours"] = [name for name, _ in facts.get("ours", ())]
-        return [
-            _look(conn, check, context, files if check.layer == "ledger" else facts)
-            for check in checks
-            if check.layer in (layers or LAYERS.values())
-        ]
+        _run_all(conn, _BEGIN)
+        return inspect(conn, checks)
     except psycopg.Error as exc:
         raise errors.from_postgres(exc) from exc
     finally:
         _end(conn)
 
 
+def inspect(conn: Connection, checks: Sequence[Check]) -> list[Result]:
+    """Run checks in the transaction that is open; after an error, in a new one.
+
+    Errors: psycopg.Error when it is not about what a check looks at; JobsdbError.
+    """
+    facts = expected_facts()
+    files = [[file.path, file.sha256] for file in load()]
+    context = describe(conn)
+    context["ours"] = [name for name, _ in facts["ours"]]
+    results = []
+    for check in checks:
+        known = files if check.layer == "ledger" else facts.get(check.number, [])
+        results.append(_look(conn, check, {**context, "facts": known}))
+    return results
+
+
 def describe(conn: Connection) -> dict[str, Any]:
-    """Begin the transaction of the checks and read what they are told of the database."""
-    _run_all(conn, _BEGIN)
+    """What every check is told of the database. Errors: JobsdbError when jobsdb is not there."""
     row = conn.execute(_text(sql_root() / "verify" / "context.sql").encode()).fetchone()
     context: dict[str, Any] = row[0] if row else {}
     if not context.get("installed"):
@@ -192,6 +198,7 @@ def snapshot(conn: Connection) -> Facts:
     equal to jobsdb; the snapshot of a fresh one is the golden expectation (see golden.py).
     """
     try:
+        _run_all(conn, _BEGIN)
         context = describe(conn)
         context["ours"] = [name for (name,) in conn.execute(_PUBLIC_NAMES)]
         facts: Facts = {"ours": [[name, ""] for name in context["ours"]]}
@@ -229,15 +236,12 @@ def expected_facts() -> Facts:
     return facts
 
 
-def _look(
-    conn: Connection, check: Check, context: dict[str, Any], facts: Facts | list[list[str]]
-) -> Result:
+def _look(conn: Connection, check: Check, context: dict[str, Any]) -> Result:
     """Run one check. Errors: psycopg.Error when it is not about what the check looks at."""
     import psycopg
 
-    known = facts.get(check.number, []) if isinstance(facts, dict) else facts
     try:
-        rows = _ask(conn, check, {**context, "facts": known})
+        rows = _ask(conn, check, context)
     except psycopg.Error as exc:
         state = exc.sqlstate or ""
         if not state.startswith(_DRIFT):

@@ -1,0 +1,45 @@
+-- Removes the sample job seed.job and whatever the samples have put beside it.
+delete from public.kanban_cards as c
+where
+  c.job_id = current_setting('seed.job')::uuid
+  -- Cards of the host that were linked to a sample stay; deleting the job unlinks them.
+  and to_jsonb(c) #>> '{content,seed}' is not null;
+
+do $$
+begin
+  if exists (
+    select from jobsdb.host_tables as h
+    where h.table_name = 'agent_runs' and h.made_by_jobsdb
+  ) then
+    delete from public.agent_runs as r
+    using (
+      select distinct t.job_id, t.batch
+      from public.job_tasks as t
+      where t.job_id = current_setting('seed.job')::uuid
+    ) as b
+    where r.id = md5(concat_ws('/', b.job_id, 'run', b.batch))::uuid;
+  end if;
+end;
+$$;
+
+delete from public.jobs as j
+where j.id = current_setting('seed.job')::uuid;
+
+-- What outlives a job on purpose, but not a sample.
+delete from jobsdb.job_deltas as d
+where d.job_id = current_setting('seed.job')::uuid;
+
+delete from jobsdb.missed_steps as m
+where m.job_id = current_setting('seed.job')::uuid;
+
+delete from jobsdb.card_reviews as r
+where r.job_id = current_setting('seed.job')::uuid;
+
+delete from jobsdb.events as e
+where e.job_id = current_setting('seed.job')::uuid;
+
+-- Membership of a sample organisation ends with its last job.
+delete from jobsdb.org_members as m
+where
+  m.org_id = any(current_setting('seed.orgs')::uuid[])
+  and not exists (select from public.jobs as j where j.org_id = m.org_id);
