@@ -37,7 +37,7 @@ begin
     from pg_catalog.pg_constraint as c
     inner join pg_catalog.pg_class as t on t.oid = c.conrelid
     where c.conrelid in (to_regclass('public.kanban_cards'), to_regclass('public.agent_runs'))
-      and c.conname like 'jobsdb\_%'
+      and starts_with(c.conname::text, 'jobsdb_')
       and not c.convalidated
   )
   select s.step from steps as s order by s.place, s.step;

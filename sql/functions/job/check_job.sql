@@ -29,7 +29,7 @@ begin
   into v_problems
   from (
     values
-    (1, 'name is blank', v_name !~ '\S'),
+    (1, 'name is blank', v_name !~ '[^[:space:]]'),
     (2, 'params is not an object', jsonb_typeof(v_params) <> 'object'),
     (
       3,

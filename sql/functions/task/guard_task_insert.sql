@@ -39,14 +39,7 @@ begin
       ),
       hint = 'Use one of these, or add a row to jobsdb.task_kinds.';
   end if;
-  if jsonb_typeof(new.input) <> 'object' then
-    raise exception using
-      errcode = 'JB011',
-      message = 'the input of a task must be a JSON object',
-      detail = format('It is of type %s.', jsonb_typeof(new.input)),
-      hint = 'Use jsonb_build_object(…).';
-  end if;
-  perform jobsdb.check_document('input', new.input);
+  perform jobsdb.check_input(new.input);
 
   if new.scheduled_for is null and new.input ? 'scheduled_for' then
     new.scheduled_for := jobsdb.scheduled_time(new.input ->> 'scheduled_for');
@@ -56,7 +49,9 @@ begin
   if new.depends_on = '{}' then
     new.waits_on := null;
   else
-    if new.step <= any(new.depends_on) or array_position(new.depends_on, null) is not null then
+    if array_ndims(new.depends_on) > 1
+      or new.step <= any(new.depends_on)
+      or array_position(new.depends_on, null) is not null then
       raise exception using
         errcode = 'JB011',
         message = format('step %s depends on a step that is not below it', new.step),

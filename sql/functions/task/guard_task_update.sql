@@ -24,7 +24,7 @@ begin
       hint = 'Skip it and insert another task.';
   end if;
   if new.input is distinct from old.input then
-    perform jobsdb.check_document('input', new.input);
+    perform jobsdb.check_input(new.input);
   end if;
   if new.output is distinct from old.output then
     perform jobsdb.check_document('output', new.output);
@@ -109,5 +109,5 @@ revoke all on function jobsdb.guard_task_update() from public, anon, authenticat
 comment on function jobsdb.guard_task_update() is
 'Trigger: proves a change of a task in plain SQL, stamps its times, takes the lease away, counts the move, and lets dependents know.
 Returns: the row.
-Errors:  JB002 illegal move; JB012 too large or too deep; JB040 the job is finished.
+Errors:  JB002 illegal move; JB011 input is no object; JB012 too large or too deep; JB040 the job is finished.
 Source:  sql/functions/task/guard_task_update.sql';

@@ -26,19 +26,35 @@ declare
   v_held record;
 begin
   loop
-    select u.id, u.step, u.xmin = pg_current_xact_id()::xid as is_ours
-    into v_watch
-    from public.job_tasks as u
-    where u.job_id = next_wait.job_id
-      and u.batch = next_wait.batch
-      and u.step < v_below
-      and u.status in ('pending', 'running', 'error')
-      and (
-        u.step = any(next_wait.depends_on)
-        or (next_wait.depends_on is null and u.id < next_wait.before_id)
-      )
-    order by u.step desc
-    limit 1;
+    -- Named steps are looked up one by one; a range of steps is read from the top. The organisation is
+    -- left out: before the first ANALYZE its index looks as good as the unique one, and reads it all.
+    if next_wait.depends_on is null then
+      select u.id, u.step, u.xmin = pg_current_xact_id()::xid as is_ours
+      into v_watch
+      from public.job_tasks as u
+      where u.job_id = next_wait.job_id
+        and u.batch = next_wait.batch
+        and u.step < v_below
+        and u.id < next_wait.before_id
+        and u.status in ('pending', 'running', 'error')
+      order by u.step desc
+      limit 1;
+    else
+      select u.id, u.step, u.xmin = pg_current_xact_id()::xid as is_ours
+      into v_watch
+      from unnest(next_wait.depends_on) as d (step)
+      cross join lateral (
+        select t.id, t.step, t.xmin, t.status
+        from public.job_tasks as t
+        where t.job_id = next_wait.job_id
+          and t.batch = next_wait.batch
+          and t.step = d.step
+        limit 1
+      ) as u
+      where d.step < v_below and u.status in ('pending', 'running', 'error')
+      order by u.step desc
+      limit 1;
+    end if;
 
     if not found then
       return null;
