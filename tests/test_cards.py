@@ -522,6 +522,38 @@ def test_counters_follow_cards_that_are_made_moved_and_deleted(
     assert world.counters(tx, other) == {"cards_total": 1, name: 1}
 
 
+def test_one_statement_that_makes_moves_and_deletes_cards_is_counted_right(
+    tx: psycopg.Connection,
+) -> None:
+    job, other = world.new_job(tx), world.new_job(tx)
+    cards = [world.new_card(tx, job, state) for state in STATES]
+    with as_service(tx, sub=str(A)):
+        tx.execute(
+            "merge into kanban_cards c using (select id, row_number() over () as n"
+            " from (select id from kanban_cards where job_id = %(job)s"
+            " union all select null from generate_series(1, 3)) q) s on c.id = s.id"
+            " when matched and c.state = 'todo' then delete"
+            " when matched and c.state = 'in_review' then update set state = 'approved'"
+            " when matched and c.state = 'rejected' then update set job_id = %(other)s"
+            " when not matched then insert (org_id, job_id, type)"
+            " values (%(org)s, %(other)s, 'x')",
+            {"job": job, "other": other, "org": A},
+        )
+        world.rows(
+            tx,
+            "with gone as (delete from kanban_cards where id = %s returning job_id),"
+            " moved as (update kanban_cards set job_id = %s where id = %s returning job_id),"
+            " made as (insert into kanban_cards (org_id, job_id, type)"
+            " select %s, job_id, 'x' from gone returning job_id)"
+            " select * from moved",
+            cards[3],
+            other,
+            cards[1],
+            A,
+        )
+    world.check_counters(tx)
+
+
 def test_a_task_that_is_deleted_leaves_its_cards_linked_to_the_job(tx: psycopg.Connection) -> None:
     job = world.new_job(tx)
     cards = {

@@ -673,6 +673,53 @@ def test_several_moves_in_one_statement_are_counted_each(tx: psycopg.Connection)
     assert world.counters(tx, other) == {"tasks_total": 5, "tasks_done": 5}
 
 
+def test_one_statement_that_ends_tasks_and_changes_their_job_does_both_or_nothing(
+    tx: psycopg.Connection,
+) -> None:
+    """The move is counted in the job's row, which PostgreSQL lets a statement change once only."""
+    job = world.new_job(tx)
+    world.new_task(tx, job)
+    tx.execute("set constraints all immediate")
+    before = row(tx, "select * from jobs where id = %s", job)
+    with as_tenant(tx, A):
+        found = world.outcome(
+            tx,
+            "with ended as (update job_tasks set status = 'done' where job_id = %(job)s"
+            " returning job_id) update jobs set name = 'ended' where id in (select * from ended)",
+            {"job": job},
+            keep=True,
+        )
+    after = row(tx, "select * from jobs where id = %s", job)
+    if found == "27000":
+        assert after == before
+    else:
+        assert (after["name"], after["tasks_done"]) == ("ended", 1)
+
+
+def test_one_statement_cannot_add_a_task_and_finish_its_job(tx: psycopg.Connection) -> None:
+    for verb, status in (("insert", "succeeded"), ("insert", "cancelled"), ("retry", "cancelled")):
+        job = world.new_job(tx)
+        world.new_task(tx, job, "error", step=1)
+        tx.execute("set constraints all immediate")
+        change = {
+            "insert": "insert into job_tasks (job_id, step, kind) values (%(job)s, 2, 'research')",
+            "retry": "update job_tasks set status = 'pending' where job_id = %(job)s",
+        }[verb]
+        found = world.outcome(
+            tx,
+            f"with added as ({change} returning 1) update jobs set status = '{status}'"
+            " where id = %(job)s",
+            {"job": job},
+            keep=True,
+        )
+        live = "select count(*) from job_tasks where job_id = %s and status = 'pending'"
+        if found == []:
+            tx.execute("select jobsdb.finish_closed_jobs()")
+            assert one(tx, live, job) == 0, (verb, status)
+        else:
+            assert found in ("JB040", "27000"), (verb, status)
+
+
 def test_one_illegal_move_undoes_the_whole_statement(tx: psycopg.Connection) -> None:
     job = world.new_job(tx)
     world.new_task(tx, job, "pending")

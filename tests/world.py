@@ -38,7 +38,7 @@ WAY_OF_A_CARD = {
 FINISHED = ("succeeded", "failed", "cancelled")
 MODES = {"on": {"review_mode": True}, "absent": {}, "off": {"review_mode": False}}
 
-_steps = itertools.count(1)
+_steps = itertools.count(1_000_001)  # tests that name a step themselves name a low one
 
 TASK_COUNTERS = ("tasks_total", "tasks_done", "tasks_error", "tasks_skipped")
 CARD_COUNTERS = (
@@ -100,6 +100,18 @@ def rows(conn: psycopg.Connection, query: str, *values: object) -> list[dict[str
 def column(conn: psycopg.Connection, query: str, *values: object) -> list[Any]:
     """The first column of all rows."""
     return [found[0] for found in conn.execute(query, values)]
+
+
+def outcome(
+    conn: psycopg.Connection, query: str, values: Any = (), *, keep: bool = False
+) -> list[tuple[Any, ...]] | str:
+    """The rows of a query, or the SQLSTATE of its refusal; what it did is undone unless kept."""
+    try:
+        with conn.transaction(force_rollback=not keep):
+            result = conn.execute(query, values)
+            return result.fetchall() if result.description else []
+    except psycopg.Error as error:
+        return error.sqlstate or "?"
 
 
 def as_nobody(conn: psycopg.Connection, **claims: Any):

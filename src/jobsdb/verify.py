@@ -252,7 +252,10 @@ def _look(conn: Connection, check: Check, context: dict[str, Any]) -> Result:
         if state == "42501":
             return Result(check, unreadable=said)
         return Result(check, [Finding("this check", "an answer", said, "Mend what 2xxx names.")])
-    found = (Finding(*row, check.extra if row[1] is None else check.level) for row in rows)
+    found = (
+        Finding(thing, missing, extra, fix, check.extra if missing is None else check.level)
+        for thing, missing, extra, fix in rows
+    )
     return Result(check, [finding for finding in found if finding.level != "ignored"])
 
 

@@ -1,0 +1,37 @@
+-- 4140 The times of a task fit its status.
+-- so: durations in the metrics are wrong; plain SQL may write these times
+-- level: warning
+select
+  format('task %s', t.id) as object,
+  p.missing,
+  p.extra,
+  p.fix || format(' where id = %s;', t.id) as fix
+from public.job_tasks as t
+cross join
+  lateral (
+    values
+    (
+      'started_at of a running task', null, 'update public.job_tasks set started_at = created_at',
+      t.status = 'running' and t.started_at is null
+    ),
+    (
+      format('finished_at of a task that is %s', t.status), null,
+      'update public.job_tasks set finished_at = coalesce(started_at, created_at)',
+      t.status in ('done', 'error', 'skipped') and t.finished_at is null
+    ),
+    (
+      null,
+      format('finished_at of a %s task', t.status),
+      'update public.job_tasks set finished_at = null',
+      t.status in ('pending', 'running') and t.finished_at is not null
+    ),
+    (
+      null,
+      'a lease of a pending task',
+      'update public.job_tasks set lease_token = null, lease_expires_at = null',
+      t.status = 'pending' and t.lease_token is not null
+    )
+  ) as p (missing, extra, fix, is_so)
+where p.is_so
+order by object
+limit 100;

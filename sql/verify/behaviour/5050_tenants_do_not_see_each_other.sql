@@ -1,0 +1,118 @@
+-- 5050 Tenants do not see each other.
+-- so: one customer reads or changes the campaigns of another
+select jobsdb_proof.act_as('a');
+select * from jobsdb_proof.keeps('job', 'tenant a has a job', $$
+  insert into public.jobs (name) values ('proof') returning id $$);
+select * from jobsdb_proof.keeps('task', 'and a task', $$
+  insert into public.job_tasks (job_id, step, kind) values ({job}, 1, 'research') returning id $$);
+select *
+from
+  jobsdb_proof.does('which he starts', $$ select public.transition_job_status({job}, 'running') $$);
+
+select p.*
+from
+  (
+    values ('public.jobs'),
+    ('public.job_tasks'),
+    ('public.job_metrics_live'),
+    ('public.recent_job_activity')
+  ) as r (name)
+cross join lateral jobsdb_proof.gives(
+  format('tenant a sees his row of %s', r.name),
+  'true',
+  format('select count(*) > 0 from %s', r.name)
+) as p;
+
+-- Tenant b owns nothing: every table and view is empty to him. A host's own tables follow the
+-- host's policies.
+select jobsdb_proof.act_as('b');
+select p.*
+from pg_catalog.pg_class as c
+cross join
+  lateral jobsdb_proof.gives(
+    format('tenant b sees nothing of %s', c.oid::regclass),
+    '0',
+    format('select count(*) from %s', c.oid::regclass)
+  ) as p
+where
+  c.oid in (
+    'public.jobs'::regclass,
+    'public.job_tasks'::regclass,
+    'public.job_metrics'::regclass,
+    'public.job_metrics_live'::regclass,
+    'public.job_performance_summary'::regclass,
+    'public.recent_job_activity'::regclass
+  )
+  or (
+    c.oid in ('public.kanban_cards'::regclass, 'public.agent_runs'::regclass)
+    and obj_description(c.oid, 'pg_class') like '%Made by jobsdb%'
+  )
+order by c.relname;
+
+select p.*
+from (
+  values
+  ('transition_job_status', 'JB020', 'select public.transition_job_status({job}, ''cancelled'')'),
+  ('cancel_job', 'JB020', 'select public.cancel_job({job})'),
+  ('pause_job', 'JB020', 'select public.pause_job({job})'),
+  ('resume_job', 'JB020', 'select public.resume_job({job})'),
+  ('get_job_cards', 'no row', 'select * from public.get_job_cards({job})'),
+  ('get_job_progress', 'no row', 'select * from public.get_job_progress({job})'),
+  ('get_job_metrics_for_org', 'no row', 'select * from public.get_job_metrics_for_org({a})'),
+  ('refresh_job_metrics', '42501', 'select public.refresh_job_metrics()')
+) as f (name, expected, statement)
+cross join lateral jobsdb_proof.ends(
+  format('tenant b calls %s for a job of a', f.name), f.expected, f.statement
+) as p;
+
+-- The same answer for a job that does not exist.
+select * from jobsdb_proof.ends('an unknown job looks like a foreign one', 'JB020', $$
+  select public.cancel_job(gen_random_uuid()) $$);
+
+select p.*
+from (
+  values
+  ('updates a''s job', 'no row', 'update public.jobs set name = ''b was here'' where id = {job}'),
+  (
+    'updates a''s task', 'no row', 'update public.job_tasks set status = ''done'' where id = {task}'
+  ),
+  (
+    'creates a job for a',
+    '42501',
+    'insert into public.jobs (org_id, name) values ({a}, ''b was here'')'
+  ),
+  (
+    'plans a task into a''s job', 'JB020',
+    'insert into public.job_tasks (job_id, step, kind) values ({job}, 2, ''research'')'
+  ),
+  (
+    'says that it is his', 'JB020',
+    'insert into public.job_tasks (job_id, org_id, step, kind) values ({job}, {b}, 2, ''research'')'
+  ),
+  (
+    'and that it is a''s', 'JB020',
+    'insert into public.job_tasks (job_id, org_id, step, kind) values ({job}, {a}, 2, ''research'')'
+  )
+) as s (what, expected, statement)
+cross join lateral jobsdb_proof.ends('tenant b ' || s.what, s.expected, s.statement) as p;
+
+-- A card of b in a's review queue; a host's own table may refuse it before we do.
+select p.*
+from (
+  values
+  (
+    'puts a card into a''s job',
+    'insert into public.kanban_cards (org_id, job_id, type, title, state, content)'
+    || ' values ({b}, {job}, ''send_email'', ''proof'', ''in_review'', ''{}'')'
+  ),
+  (
+    'puts a card onto a''s task',
+    'insert into public.kanban_cards (org_id, task_id, type, title, state, content)'
+    || ' values ({b}, {task}, ''send_email'', ''proof'', ''in_review'', ''{}'')'
+  ),
+  ('records a run of a''s job', 'insert into public.agent_runs (job_id) values ({job})')
+) as s (what, statement)
+cross join
+  lateral jobsdb_proof.ends(
+    'tenant b ' || s.what, 'JB020|42501|23502|23503|23514|42703', s.statement
+  ) as p;

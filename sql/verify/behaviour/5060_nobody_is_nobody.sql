@@ -1,0 +1,59 @@
+-- 5060 Nobody is nobody.
+-- so: data is open to the internet
+select jobsdb_proof.act_as('a');
+select * from jobsdb_proof.keeps('job', 'a tenant has a job', $$
+  insert into public.jobs (name) values ('proof') returning id $$);
+
+-- Without a token.
+select jobsdb_proof.act_as('nobody');
+select p.*
+from (
+  values
+  ('public.jobs'), ('public.job_tasks'), ('public.job_metrics'), ('public.job_metrics_live'),
+  ('public.job_performance_summary'), ('public.recent_job_activity')
+) as r (name)
+cross join lateral jobsdb_proof.ends(
+  format('anon reads %s', r.name), '42501', format('select * from %s', r.name)
+) as p;
+select p.*
+from (
+  values
+  ('select public.transition_job_status({job}, ''cancelled'')'),
+  ('select public.cancel_job({job})'),
+  ('select public.pause_job({job})'),
+  ('select public.resume_job({job})'),
+  ('select * from public.get_job_cards({job})'),
+  ('select * from public.get_job_progress({job})'),
+  ('select * from public.get_job_metrics_for_org({a})'),
+  ('select public.refresh_job_metrics()'),
+  ('insert into public.jobs (org_id, name) values ({a}, ''proof'')'),
+  ('update public.jobs set name = ''x'' where id = {job}'),
+  ('update public.job_tasks set status = ''done'' where job_id = {job}')
+) as s (statement)
+cross join lateral jobsdb_proof.ends('anon: ' || s.statement, '42501', s.statement) as p;
+
+-- With a token that names nobody: null is not "not equal", it is no.
+select jobsdb_proof.act_as('nameless');
+select p.*
+from (
+  values
+  ('public.jobs'), ('public.job_tasks'), ('public.job_metrics'), ('public.job_metrics_live'),
+  ('public.job_performance_summary'), ('public.recent_job_activity')
+) as r (name)
+cross join lateral jobsdb_proof.gives(
+  format('a token without sub reads %s', r.name), '0', format('select count(*) from %s', r.name)
+) as p;
+select p.*
+from (
+  values
+  ('JB020', 'select public.cancel_job({job})'),
+  ('JB020', 'select public.pause_job({job})'),
+  ('JB020', 'insert into public.job_tasks (job_id, step, kind) values ({job}, 1, ''research'')'),
+  ('no row', 'select * from public.get_job_progress({job})'),
+  ('no row', 'select * from public.get_job_cards({job})'),
+  ('no row', 'update public.jobs set name = ''x'' where id = {job}'),
+  ('23502|42501', 'insert into public.jobs (name) values (''proof'')'),
+  ('42501', 'insert into public.jobs (org_id, name) values ({a}, ''proof'')')
+) as s (expected, statement)
+cross join
+  lateral jobsdb_proof.ends('a token without sub: ' || s.statement, s.expected, s.statement) as p;
