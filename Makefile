@@ -14,7 +14,7 @@ PG15 := /usr/lib/postgresql/15/bin
 #   ban-create-domain-with-constraint                 a status is a domain: the check is compiled once a session
 SQUAWK_EXCLUDE := require-lock-timeout,require-statement-timeout,prefer-bigint-over-int,ban-create-domain-with-constraint
 
-.PHONY: demo test test-18 test-15 soak lint fmt bench
+.PHONY: demo test test-18 test-15 soak lint fmt golden bench
 .DELETE_ON_ERROR:
 
 demo: $(READY)
@@ -50,6 +50,10 @@ fmt: $(READY)
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 	$(BIN)/sqlfluff fix --processes 0 sql
+
+# What `jobsdb verify` expects, written anew after a change of SQL: read the difference.
+golden: $(READY)
+	$(BIN)/python -m jobsdb.golden
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks

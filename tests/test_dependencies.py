@@ -189,6 +189,20 @@ def test_an_error_holds_until_it_is_retried_or_skipped(db: psycopg.Connection, j
     assert ready(db, job) == [3]
 
 
+def test_a_step_in_error_is_awaited_by_tasks_that_come_later(
+    db: psycopg.Connection, job: UUID
+) -> None:
+    tasks = plan(db, job, s1=[], s2=[])
+    move_task(db, tasks[1], "error")
+    move_task(db, tasks[2], "running")
+    plan(db, job, s3=None, s4=[1], s5=[1, 2])
+    assert waiting(db, job) == {3: 2, 4: 1, 5: 2}
+    move_task(db, tasks[2], "done")
+    assert waiting(db, job) == {3: 1, 4: 1, 5: 1}
+    move_task(db, tasks[1], "skipped")
+    assert ready(db, job) == [3, 4, 5]
+
+
 def test_a_release_that_is_rolled_back_releases_nothing(db: psycopg.Connection, job: UUID) -> None:
     tasks = plan(db, job, s1=None, s2=None)
     with db.transaction(force_rollback=True):
@@ -495,7 +509,7 @@ def check(conn: psycopg.Connection, job: UUID, model: Model) -> None:
 
 
 @settings(
-    max_examples=400 if SOAK else 60,
+    max_examples=500 if SOAK else 100,
     deadline=None,
     derandomize=not SOAK,
     database=None,

@@ -739,6 +739,8 @@ def test_linked_rows_without_an_organisation_are_refused(host: psycopg.Connectio
             assert info.value.sqlstate in ("JB020", "23514"), table
             with host.transaction():
                 host.execute(f"insert into {table} (org_id, job_id) values (null, null)")
+    with world.forced(host), refused(host, "23514", "jobsdb_linked_card_has_org"):
+        host.execute("insert into kanban_cards (org_id, job_id) values (null, %s)", [job])
 
 
 @pytest.mark.parametrize("shape", [RUNS, NO_ORG_RUNS, NULLABLE_ORG_RUNS])

@@ -729,6 +729,39 @@ def test_one_illegal_move_undoes_the_whole_statement(tx: psycopg.Connection) -> 
     assert world.counters(tx, job) == {"tasks_total": 2, "tasks_done": 1}
 
 
+def test_progress_is_exact_while_changes_wait_to_be_folded_in(
+    connect: Callable[..., psycopg.Connection],
+) -> None:
+    db, old = connect(), connect(autocommit=False)
+    old.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ  # so that it leaves deltas
+    job = world.new_job(db, review_mode=False)
+    tasks = [world.new_task(db, job) for _ in range(7)]
+    cards = [world.new_card(db, job) for _ in range(6)]
+    before = world.counters(db, job)
+    for task, status in zip(tasks, ("done", "error", "error", *["skipped"] * 3), strict=False):
+        world.move_task(old, task, status)
+    old.execute("delete from job_tasks where id = any(%s)", [[tasks[2], tasks[3]]])
+    world.new_task(old, job)
+    for card, state in zip(cards, ("approved", "rejected", "done", "todo"), strict=False):
+        world.move_card(old, card, state)
+    old.execute("delete from kanban_cards where id = %s", [cards[4]])
+    old.commit()
+    assert world.counters(db, job) == before, "nothing has been folded yet"
+    world.check_counters(db)
+    with as_tenant(db, A):
+        progress = row(db, "select * from get_job_progress(%s)", job)
+        live = row(db, "select * from job_metrics_live where job_id = %s", job)
+    expected = {"tasks_total": 6, "tasks_done": 1, "tasks_error": 1, "tasks_skipped": 2}
+    expected |= {"pending": 2, "running": 0, "cards_total": 5, "cards_in_review": 1}
+    expected |= {"cards_approved": 1, "cards_rejected": 1, "cards_done": 1, "cards_other": 1}
+    assert {name: progress[name] for name in expected} == expected
+    assert (live["tasks_completed"], live["tasks_failed"], live["tasks_skipped"]) == (1, 1, 2)
+    world.move_task(db, tasks[6], "running")
+    world.new_task(db, job)  # the next statement on that job folds
+    assert world.counters(db, job)["tasks_total"] == 7
+    assert one(db, "select count(*) from jobsdb.job_deltas") == 0
+
+
 def test_moves_behind_a_savepoint_that_is_undone_are_not_counted(
     module_db: psycopg.Connection,
 ) -> None:

@@ -5,10 +5,12 @@ statement, that statement must mend it.
 """
 
 import json
-import os
+import random
 import re
 import subprocess
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pglast
@@ -18,7 +20,7 @@ import pytest
 import commands
 import world
 from helpers import BINDIR, SQL, new_database
-from jobsdb import behaviour, golden, local, report, verify
+from jobsdb import behaviour, golden, local, verify
 from jobsdb.errors import Exit, JobsdbError
 from jobsdb.local import Server
 from jobsdb.migrate import migrate
@@ -31,7 +33,9 @@ CHECKS = {check.number: check for check in load_checks()}
 PROOFS = {check.number: check for check in load_checks(SQL / "verify" / "behaviour")}
 
 JOB = "(select j.id from public.jobs as j where j.name = '{}')"
-FORCED = "set local session_replication_role = replica; {}; set local session_replication_role = origin"
+FORCED = (
+    "set local session_replication_role = replica; {}; set local session_replication_role = origin"
+)
 ADOPT = (
     "comment on table public.kanban_cards is 'of the host';"
     "update jobsdb.host_tables set made_by_jobsdb = false where table_name = 'kanban_cards';"
@@ -62,7 +66,11 @@ BROKEN: list[tuple[str, ...]] = [
         "functions/job/cancel_job.sql",
     ),
     ("1040", "delete from jobsdb.ledger where file = 'policies/jobs.sql'", "policies/jobs.sql"),
-    ("1050", "drop index public.jobsdb_cards_of_job", "create index concurrently jobsdb_cards_of_job"),
+    (
+        "1050",
+        "drop index public.jobsdb_cards_of_job",
+        "create index concurrently jobsdb_cards_of_job",
+    ),
     (
         "1060",
         "update jobsdb.host_tables set made_by_jobsdb = false where table_name = 'kanban_cards'",
@@ -238,7 +246,13 @@ BROKEN: list[tuple[str, ...]] = [
         "create rule quiet as on update to public.jobs do instead nothing",
         "public.jobs.quiet",
     ),
-    ("2210", "comment on column public.jobs.params is null", "public.jobs.params", "warn", "by hand"),
+    (
+        "2210",
+        "comment on column public.jobs.params is null",
+        "public.jobs.params",
+        "warn",
+        "by hand",
+    ),
     ("2210", "comment on function jobsdb.caller() is null", "jobsdb.caller()", "warn", "by hand"),
     (
         "2210",
@@ -344,7 +358,11 @@ BROKEN: list[tuple[str, ...]] = [
     ("3100", "grant update (rev) on public.job_tasks to service_role", "public.job_tasks.rev"),
     ("3100", "grant insert (tasks_done) on public.jobs to public", "public.jobs.tasks_done"),
     ("3100", "grant update (lease_token) on public.job_tasks to authenticated", "lease_token"),
-    ("3110", "grant usage on sequence public.job_tasks_id_seq to authenticated", "job_tasks_id_seq"),
+    (
+        "3110",
+        "grant usage on sequence public.job_tasks_id_seq to authenticated",
+        "job_tasks_id_seq",
+    ),
     ("3110", "grant select on sequence jobsdb.task_order to public", "select for anon"),
     ("3120", "alter function jobsdb.my_org_ids() reset search_path", "jobsdb.my_org_ids()"),
     ("3120", "alter function jobsdb.caller() set search_path to public", "search_path=public"),
@@ -483,7 +501,7 @@ BROKEN: list[tuple[str, ...]] = [
     (
         "4110",
         "insert into jobsdb.job_deltas (job_id, org_id, tasks_total)"
-        f" select j.id, j.org_id, -1 from public.jobs as j where j.name = 'running'",
+        " select j.id, j.org_id, -1 from public.jobs as j where j.name = 'running'",
         "missing tasks_total 5 extra tasks_total 4",
     ),
     (
@@ -565,7 +583,8 @@ BROKEN: list[tuple[str, ...]] = [
     (
         "4160",
         FORCED.format(
-            f"insert into public.agent_runs (org_id, job_id) values ('{B}', {JOB.format('running')})"
+            f"insert into public.agent_runs (org_id, job_id) values ('{B}',"
+            f" {JOB.format('running')})"
         ),
         "run ",
     ),
@@ -742,6 +761,13 @@ class TestEveryCheck:
         words = re.sub(r"[^a-z]+", "_", check.sentence.lower())
         assert Path(check.path).name == f"{check.number}_{words}.sql"
 
+    def test_sees_a_right_that_came_with_17(self, busy: psycopg.Connection) -> None:
+        if busy.info.server_version < 170000:
+            pytest.skip("MAINTAIN, which allows LOCK TABLE, came with PostgreSQL 17")
+        busy.execute("grant maintain on public.jobs to authenticated")
+        (result,) = inspect(busy, "3080")
+        assert "maintain on table public.jobs to authenticated" in said(result)
+
     def test_knows_the_holes_of_servers(self, busy: psycopg.Connection) -> None:
         for version, expected in (
             (150017, "missing 15.18 extra 15.17"),
@@ -762,6 +788,19 @@ class TestHealthyDatabases:
             made = golden.as_text(verify.snapshot(conn))
         assert (SQL / "verify" / "expected.txt").read_text().splitlines() == made.splitlines()
 
+    def test_they_are_written_by_one_command(
+        self, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (tmp_path / "verify").mkdir()
+        monkeypatch.setattr(golden, "sql_root", lambda: tmp_path)
+        golden.write(server.url())
+        written = (tmp_path / "verify" / "expected.txt").read_text()
+        assert written == (SQL / "verify" / "expected.txt").read_text()
+        with psycopg.connect(server.url()) as conn:
+            assert (
+                world.one(conn, "select 1 from pg_database where datname = %s", golden.NAME) is None
+            )
+
     def test_fresh(self, url: str) -> None:
         assert examine(url) == {}
 
@@ -779,9 +818,15 @@ class TestHealthyDatabases:
             conn.execute(ADOPTED[shape])
         migrate(empty_url)
         with psycopg.connect(empty_url, autocommit=True) as conn:
+            job = world.new_job(conn, A)
+            for state in ("in_review", "approved", "rejected", "done"):
+                world.new_card(conn, job, state)
+            conn.execute("select public.refresh_job_metrics()")
             results = verify.examine(conn)
-        assert {n: text for n, text in not_ok(results).items() if n not in ("3310", "3320")} == {}
-        assert all(r.word in ("ok", "warn") for r in results)
+            found = not_ok(results)
+            assert {n: text for n, text in found.items() if n not in ("3310", "3320")} == {}
+            assert all(r.word in ("ok", "warn") for r in results)
+            assert [r for r in behaviour.prove(conn, yes=True) if r.word == "FAIL"] == []
 
     def test_with_the_hosts_own_things(self, empty_url: str) -> None:
         with psycopg.connect(empty_url, autocommit=True) as conn:
@@ -849,6 +894,73 @@ def program(*command: str, stdin: bytes = b"") -> bytes:
     return done.stdout
 
 
+class TestTraffic:
+    """The data checks are exact in every snapshot: nothing is found while others work."""
+
+    def test_finds_nothing_while_others_work(self, url: str, scale: float, seed: int) -> None:
+        end = time.monotonic() + 60 * scale
+        with ThreadPoolExecutor(3) as pool:
+            workers = [pool.submit(work, url, random.Random(seed + n), end) for n in range(3)]
+            looks = 0
+            with psycopg.connect(url, autocommit=True) as conn:
+                while time.monotonic() < end:
+                    assert not_ok(verify.examine(conn, ["data"])) == {}
+                    looks += 1
+            moves = sum(worker.result() for worker in workers)
+        assert looks > 5
+        assert moves > 50
+        assert examine(url) == {}
+
+
+def work(url: str, chance: random.Random, end: float) -> int:
+    """Do what people and agents do, in short transactions, until the time is up."""
+    done = 0
+    with psycopg.connect(url, autocommit=True) as conn:
+        while time.monotonic() < end:
+            try:
+                with conn.transaction(force_rollback=chance.random() < 0.1):
+                    for _ in range(chance.randint(1, 4)):
+                        done += act(conn, chance)
+                        time.sleep(chance.choice((0, 0, 0.01)))
+            except psycopg.Error as refusal:
+                if (refusal.sqlstate or "")[:2] not in ("JB", "40", "55", "23"):
+                    raise
+    return done
+
+
+def act(conn: psycopg.Connection, chance: random.Random) -> int:
+    """One thing: more often work on a job than the creation or the end of one."""
+    job = world.one(conn, "select id from public.jobs where finished_at is null order by random()")
+    task = world.one(
+        conn,
+        "select t.id from public.job_tasks as t join public.jobs as j on j.id = t.job_id"
+        " where j.finished_at is null order by random()",
+    )
+    card = world.one(conn, "select id from public.kanban_cards order by random()")
+    kind = chance.choices(range(9), (1, 4, 8, 3, 4, 1, 1, 1, 1))[0]
+    if job is None or kind == 0:
+        world.new_job(conn, chance.choice((A, B)))
+    elif kind == 1:
+        world.new_task(conn, job, depends_on=chance.choice(([], None)))
+    elif kind == 2 and task is not None:
+        world.move_task(conn, task, chance.choice(("running", "done", "error", "skipped")))
+    elif kind == 3:
+        org = world.one(conn, "select org_id from public.jobs where id = %s", job)
+        world.new_card(conn, job, org=org)
+    elif kind == 4 and card is not None:
+        world.move_card(conn, card, chance.choice(("approved", "rejected", "done", "in_review")))
+    elif kind == 5 and card is not None:
+        conn.execute("update public.kanban_cards set job_id = null where id = %s", [card])
+    elif kind == 6:
+        world.move_job(conn, job, chance.choice(("succeeded", "failed", "cancelled")))
+    elif kind == 7:
+        call = chance.choice(("pause_job", "resume_job"))
+        conn.execute(f"select public.{call}(%s)", [job])
+    else:
+        conn.execute("select public.refresh_job_metrics()")
+    return 1
+
+
 class TestRemedies:
     """What needs the present state applied again is mended by the sentence that says so."""
 
@@ -885,7 +997,7 @@ class TestRemedies:
         assert examine(url) == {}
 
 
-class TestDriftThatStopsAChecks:
+class TestDriftThatStopsACheck:
     def test_a_check_that_cannot_look_fails_and_the_others_go_on(
         self, url: str, db: psycopg.Connection
     ) -> None:
@@ -1073,7 +1185,11 @@ WRONG: list[tuple[str, str, str]] = [
         "insert into jobsdb.transitions values ('task', 'done', 'pending', 'again')",
         "a task goes from done to pending",
     ),
-    ("5020", "alter table public.job_tasks disable trigger t50_metrics_ins", "no task can be added"),
+    (
+        "5020",
+        "alter table public.job_tasks disable trigger t50_metrics_ins",
+        "no task can be added",
+    ),
     (
         "5030",
         "alter table public.kanban_cards disable trigger jobsdb_t30_guard",
@@ -1124,7 +1240,11 @@ WRONG: list[tuple[str, str, str]] = [
         "out of a tenant's reach: counters",
     ),
     ("5070", "grant truncate on public.jobs to public", "a table, locked"),
-    ("5070", "grant usage on schema jobsdb to authenticated", "a private function, although granted"),
+    (
+        "5070",
+        "grant usage on schema jobsdb to authenticated",
+        "a private function, although granted",
+    ),
     ("5070", "grant delete on jobsdb.card_reviews to service_role", "approvals, written by hand"),
 ]
 
@@ -1191,6 +1311,14 @@ class TestBehaviour:
         assert "this database has jobs" in done.stderr
         assert "--yes" in done.stderr
 
+    def test_is_refused_on_a_replica(
+        self, db: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(behaviour, "_IS_REPLICA", "select true")
+        with pytest.raises(JobsdbError, match="read replica") as wrong:
+            behaviour.prove(db, yes=True)
+        assert wrong.value.code == Exit.REFUSED
+
     def test_by_command(self, url: str) -> None:
         done = commands.run("verify", "-d", url, "--behaviour", "--layer", "ledger")
         assert done.returncode == Exit.DONE, done.stdout
@@ -1216,9 +1344,11 @@ class TestBehaviour:
     ) -> None:
         holder = connect(autocommit=False)
         holder.execute("lock table public.jobs in exclusive mode")
-        with pytest.raises(JobsdbError) as wrong:
-            raise_if_failed(behaviour.prove(db, yes=True))
-        assert "lock" in str(wrong.value)
+        with pytest.raises(JobsdbError, match="a lock was not obtained in time") as wrong:
+            behaviour.prove(db, yes=True)
+        assert wrong.value.code == Exit.LOCK
+        holder.rollback()
+        assert world.one(db, "select to_regnamespace('jobsdb_proof')") is None
 
     def test_what_a_hosts_table_does_not_take_is_not_tried(self, empty_url: str) -> None:
         with psycopg.connect(empty_url, autocommit=True) as conn:
@@ -1232,10 +1362,3 @@ class TestBehaviour:
         assert done.returncode == Exit.DONE, done.stdout
         assert "  skip  5030 A card moves as the contract says" in done.stdout
         assert 'null value in column "board"' in done.stdout
-
-
-def raise_if_failed(results: list[Result]) -> None:
-    """A lock that is taken makes assertions fail: show it as one error."""
-    found = not_ok(results)
-    if found:
-        raise JobsdbError(str(found), code=Exit.LOCK)

@@ -1,29 +1,47 @@
 -- 4140 The times of a task fit its status.
 -- so: durations in the metrics are wrong; plain SQL may write these times
 -- level: warning
+with suspects as (
+  select
+    t.id,
+    t.status,
+    t.started_at,
+    t.finished_at,
+    t.lease_token,
+    t.status in ('done', 'error', 'skipped') as is_over
+  from public.job_tasks as t
+  where
+    (t.status in ('done', 'error', 'skipped')) = (t.finished_at is null)
+    or (t.status = 'running' and t.started_at is null)
+    or (t.status = 'pending' and t.lease_token is not null)
+)
+
 select
   format('task %s', t.id) as object,
   p.missing,
   p.extra,
   p.fix || format(' where id = %s;', t.id) as fix
-from public.job_tasks as t
+from suspects as t
 cross join
   lateral (
     values
     (
-      'started_at of a running task', null, 'update public.job_tasks set started_at = created_at',
+      'started_at of a running task',
+      null,
+      'update public.job_tasks set started_at = created_at',
       t.status = 'running' and t.started_at is null
     ),
     (
-      format('finished_at of a task that is %s', t.status), null,
+      format('finished_at of a task that is %s', t.status),
+      null,
       'update public.job_tasks set finished_at = coalesce(started_at, created_at)',
-      t.status in ('done', 'error', 'skipped') and t.finished_at is null
+      t.is_over and t.finished_at is null
     ),
     (
       null,
       format('finished_at of a %s task', t.status),
       'update public.job_tasks set finished_at = null',
-      t.status in ('pending', 'running') and t.finished_at is not null
+      not t.is_over and t.finished_at is not null
     ),
     (
       null,

@@ -19,7 +19,6 @@ with adopted as (
 
 select jsonb_build_object(
   'installed', exists (select from pg_catalog.pg_namespace as n where n.nspname = 'jobsdb'),
-  'replica', pg_is_in_recovery(),
   'server', current_setting('server_version_num')::int,
   'adopted', (
     select coalesce('^public\.(' || string_agg(a.relname, '|') || ')(\.|$)', '^$')

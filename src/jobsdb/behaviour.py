@@ -29,6 +29,7 @@ _ROLES = (
     " as r where r.rolname in ('anon', 'authenticated', 'service_role')"
     " and not pg_catalog.pg_has_role(r.oid, %s)"
 )
+_IS_REPLICA = "select pg_catalog.pg_is_in_recovery()"
 _MAY_CREATE = "select pg_catalog.has_database_privilege(pg_catalog.current_database(), 'create')"
 _HAS_JOBS = "select exists (select from public.jobs)"
 _LEFT = "select count(*) from public.jobs where org_id = any(%s)"
@@ -59,7 +60,7 @@ def prove(conn: Connection, *, yes: bool) -> list[Result]:
 
 def _refuse(conn: Connection, *, yes: bool) -> None:
     """Errors: Refused, JobsdbError, when the proof may or should not run here."""
-    if _answer(conn, "select pg_catalog.pg_is_in_recovery()"):
+    if _answer(conn, _IS_REPLICA):
         raise Refused(
             "this server is a read replica, and --behaviour writes before it rolls back",
             hint="Verify the behaviour on the primary server.",
@@ -110,6 +111,8 @@ def _try(conn: Connection, check: Check) -> Result:
             else:
                 result.findings.append(Finding(assertion, expected, got, None))
     except psycopg.Error as exc:
+        if errors.is_retriable(exc):
+            raise
         said = errors.first_line(str(exc))
         result.findings.append(Finding("the file itself", "an answer", said, None))
     conn.execute("rollback to savepoint proof")

@@ -150,7 +150,10 @@ def verify(
 @click.option("--list", "list_", is_flag=True, help="List the sample campaigns and stop.")
 @click.option("--remove", is_flag=True, help="Remove them again.")
 @click.option("--org", type=click.UUID, metavar="UUID", help="Load them into this organisation.")
-@click.option("--as", "as_user", type=click.UUID, metavar="UUID", help="Make this user a member of their organisations.")
+@click.option(
+    "--as", "as_user", type=click.UUID, metavar="UUID",
+    help="Make this user a member of their organisations.",
+)  # fmt: skip
 @click.option(
     "--scale", type=click.IntRange(min=1), metavar="N",
     help="Generate tasks until there are N, in jobs of 20,000 each.",

@@ -25,7 +25,7 @@ def write(url: str | None) -> None:
     """Deploy to a fresh database of the server and write the expectations down."""
     from psycopg.conninfo import make_conninfo
 
-    target = choose(url)
+    target = choose(url, "flag")
     with connect(target) as server:
         server.execute(f"drop database if exists {NAME}".encode())
         server.execute(f"create database {NAME} template template0".encode())

@@ -1,6 +1,7 @@
 -- bundle 1
--- Written for the hot path of task inserts: a small document costs two comparisons. What a table has
--- stored compressed looks small, so it is always unpacked and measured; size is that of the text.
+-- Written for the hot path of task inserts: a small document costs two comparisons. What a table
+-- has stored compressed looks small, so it is always unpacked and measured; size is that of the
+-- text.
 create or replace function jobsdb.check_document(
   what text,
   document jsonb
@@ -19,7 +20,8 @@ begin
   if v_stored < 300 and not v_compressed then
     return;
   end if;
-  if (v_stored > 2000 or v_compressed) and octet_length(check_document.document::text) > 1048576 then
+  if (v_stored > 2000 or v_compressed)
+    and octet_length(check_document.document::text) > 1048576 then
     raise exception using
       errcode = 'JB012',
       message = format('%s is too large', check_document.what),

@@ -10,7 +10,9 @@ security definer
 set search_path to pg_catalog, pg_temp
 as $$
 begin
-  perform jobsdb.check_trigger_table(tg_relid, 'public.kanban_cards');
+  if tg_relid <> 'public.kanban_cards'::regclass then
+    perform jobsdb.refuse_trigger('public.kanban_cards');
+  end if;
 
   -- A link is ours to guard, also where a host lets everybody update its rows: whoever is
   -- identified takes only his own apart.

@@ -23,7 +23,9 @@ declare
     and v_old ->> 'task_id' is not distinct from v_new ->> 'task_id'
     and v_old ->> 'org_id' is not distinct from v_new ->> 'org_id';
 begin
-  perform jobsdb.check_trigger_table(tg_relid, 'public.kanban_cards');
+  if tg_relid <> 'public.kanban_cards'::regclass then
+    perform jobsdb.refuse_trigger('public.kanban_cards');
+  end if;
 
   -- An unchanged link of an unchanged state has nothing to prove.
   if v_same_link

@@ -15,7 +15,9 @@ declare
   v_old jsonb;
   v_job_org_id uuid;
 begin
-  perform jobsdb.check_trigger_table(tg_relid, 'public.agent_runs');
+  if tg_relid <> 'public.agent_runs'::regclass then
+    perform jobsdb.refuse_trigger('public.agent_runs');
+  end if;
 
   if tg_op = 'UPDATE' then
     v_old := to_jsonb(old);

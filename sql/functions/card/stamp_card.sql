@@ -8,7 +8,9 @@ security definer
 set search_path to pg_catalog, pg_temp
 as $$
 begin
-  perform jobsdb.check_trigger_table(tg_relid, 'public.kanban_cards');
+  if tg_relid <> 'public.kanban_cards'::regclass then
+    perform jobsdb.refuse_trigger('public.kanban_cards');
+  end if;
   new.updated_at := now();
   return new;
 end;

@@ -12,7 +12,9 @@ as $$
 declare
   v_change record;
 begin
-  perform jobsdb.check_trigger_table(tg_relid, 'public.kanban_cards');
+  if tg_relid <> 'public.kanban_cards'::regclass then
+    perform jobsdb.refuse_trigger('public.kanban_cards');
+  end if;
 
   case tg_op
     when 'INSERT' then

@@ -12,7 +12,9 @@ as $$
 declare
   v_job_id uuid;
 begin
-  perform jobsdb.check_trigger_table(tg_relid, 'jobsdb.job_deltas');
+  if tg_relid <> 'jobsdb.job_deltas'::regclass then
+    perform jobsdb.refuse_trigger('jobsdb.job_deltas');
+  end if;
 
   if current_setting('jobsdb.counted', true) is distinct from 'yes' then
     return null;  -- an earlier delta of this transaction has done it for all

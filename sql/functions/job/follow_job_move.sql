@@ -11,7 +11,9 @@ security definer
 set search_path to pg_catalog, pg_temp
 as $$
 begin
-  perform jobsdb.check_trigger_table(tg_relid, 'public.jobs');
+  if tg_relid <> 'public.jobs'::regclass then
+    perform jobsdb.refuse_trigger('public.jobs');
+  end if;
 
   if new.status in ('succeeded', 'failed', 'cancelled') then
     insert into jobsdb.unfrozen_jobs (job_id, org_id)

@@ -8,7 +8,9 @@ security definer
 set search_path to pg_catalog, pg_temp
 as $$
 begin
-  perform jobsdb.check_trigger_table(tg_relid, 'public.jobs');
+  if tg_relid <> 'public.jobs'::regclass then
+    perform jobsdb.refuse_trigger('public.jobs');
+  end if;
 
   if new.status <> 'pending' then
     raise exception using

@@ -13,7 +13,9 @@ declare
   v_open record;
   v_delta record;
 begin
-  perform jobsdb.check_trigger_table(tg_relid, 'public.jobs');
+  if tg_relid <> 'public.jobs'::regclass then
+    perform jobsdb.refuse_trigger('public.jobs');
+  end if;
 
   if (new.id, new.org_id) is distinct from (old.id, old.org_id) then
     raise exception using

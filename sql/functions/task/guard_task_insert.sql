@@ -1,4 +1,9 @@
 -- bundle 1
+-- Runs for every row of a bulk insert: a helper is called only when there is something to refuse,
+-- or a case that is not the usual one (each call costs more than all the comparisons here). No
+-- sequential scans: a plan made while the table was empty would be kept for the whole of a bulk
+-- insert (measured: 4.7 million instead of 0.27 million instructions a row for 2,500 chained
+-- tasks).
 create or replace function jobsdb.guard_task_insert()
 returns trigger
 language plpgsql
@@ -6,21 +11,27 @@ volatile
 parallel unsafe
 security definer
 set search_path to pg_catalog, pg_temp
+set enable_seqscan to off
 as $$
 declare
-  v_job record;
+  v_org_id uuid;
+  v_kind text;
+  v_step int;
+  v_is_ours boolean;
 begin
-  perform jobsdb.check_trigger_table(tg_relid, 'public.job_tasks');
+  if tg_relid <> 'public.job_tasks'::regclass then
+    perform jobsdb.refuse_trigger('public.job_tasks');
+  end if;
 
   select j.org_id, k.kind
-  into v_job
+  into v_org_id, v_kind
   from public.jobs as j
   left join jobsdb.task_kinds as k on k.kind = new.kind
   where j.id = new.job_id;
-  if v_job.org_id is null or not jobsdb.may_see(v_job.org_id) then
+  if not found or (v_org_id is distinct from auth.uid() and not jobsdb.may_see(v_org_id)) then
     perform jobsdb.refuse_job(new.job_id);
   end if;
-  new.org_id := v_job.org_id;
+  new.org_id := v_org_id;
 
   if new.status <> 'pending' then
     raise exception using
@@ -29,7 +40,7 @@ begin
       detail = 'Every task starts as "pending".',
       hint = 'Insert it without a status and move it afterwards.';
   end if;
-  if v_job.kind is null then
+  if v_kind is null then
     raise exception using
       errcode = 'JB011',
       message = format('"%s" is no kind of task', coalesce(new.kind, 'null')),
@@ -39,15 +50,32 @@ begin
       ),
       hint = 'Use one of these, or add a row to jobsdb.task_kinds.';
   end if;
-  perform jobsdb.check_input(new.input);
-
+  if jsonb_typeof(new.input) <> 'object'
+    or pg_column_size(new.input) >= 300
+    or pg_column_compression(new.input) is not null then
+    perform jobsdb.check_input(new.input);
+  end if;
   if new.scheduled_for is null and new.input ? 'scheduled_for' then
     new.scheduled_for := jobsdb.scheduled_time(new.input ->> 'scheduled_for');
   end if;
 
-  -- No dependencies is the common case and the fast one: it reads no other task.
   if new.depends_on = '{}' then
     new.waits_on := null;
+  elsif new.depends_on is null then
+    select u.step, u.xmin = pg_current_xact_id()::xid
+    into v_step, v_is_ours
+    from public.job_tasks as u
+    where u.job_id = new.job_id
+      and u.batch = new.batch
+      and u.step < new.step
+      and u.status in ('pending', 'running', 'error')
+    order by u.step desc
+    limit 1;
+    -- A plan is mostly written in one transaction; a step somebody else may be ending is watched.
+    new.waits_on := case
+      when v_step is null or v_is_ours then v_step
+      else jobsdb.next_wait(new.job_id, new.org_id, new.batch, new.step, null, new.id)
+    end;
   else
     if array_ndims(new.depends_on) > 1
       or new.step <= any(new.depends_on)
@@ -58,19 +86,22 @@ begin
         detail = format('In batch %s its depends_on is %s.', new.batch, new.depends_on::text),
         hint = 'Name lower steps of the same batch; {} means none, null all lower ones present.';
     end if;
-    new.waits_on := jobsdb.next_wait(
-      new.job_id, new.org_id, new.batch, new.step, new.depends_on, new.id
-    );
     -- A named step that comes later in this statement is not there yet; the statement trigger
     -- refuses it when it never comes.
-    new.waits_on := greatest(new.waits_on, (
-      select max(d.step)
-      from unnest(new.depends_on) as d (step)
-      where not exists (
-        select from public.job_tasks as u
-        where u.job_id = new.job_id and u.batch = new.batch and u.step = d.step
+    new.waits_on := greatest(
+      jobsdb.next_wait(
+        new.job_id, new.org_id, new.batch, new.step, new.depends_on, new.id
+      ),
+      (
+        select max(d.step)
+        from unnest(new.depends_on) as d (step)
+        where (
+          select u.id
+          from public.job_tasks as u
+          where u.job_id = new.job_id and u.batch = new.batch and u.step = d.step
+        ) is null
       )
-    ));
+    );
   end if;
 
   new.pos := case

@@ -1,6 +1,7 @@
 -- bundle 1
 -- Every change in plain SQL by anybody comes here. Functions that have proved a move themselves
 -- change rev, which no role may write, and are not asked again.
+-- No sequential scans: see jobsdb.guard_task_insert.
 create or replace function jobsdb.guard_task_update()
 returns trigger
 language plpgsql
@@ -8,11 +9,14 @@ volatile
 parallel unsafe
 security definer
 set search_path to pg_catalog, pg_temp
+set enable_seqscan to off
 as $$
 declare
   v_job_status text;
 begin
-  perform jobsdb.check_trigger_table(tg_relid, 'public.job_tasks');
+  if tg_relid <> 'public.job_tasks'::regclass then
+    perform jobsdb.refuse_trigger('public.job_tasks');
+  end if;
 
   if (new.id, new.job_id, new.org_id, new.batch, new.step, new.kind, new.depends_on)
     is distinct from

@@ -19,6 +19,7 @@ volatile
 parallel unsafe
 security definer
 set search_path to pg_catalog, pg_temp
+set enable_seqscan to off
 as $$
 declare
   v_below int := next_wait.below_step;
@@ -26,8 +27,9 @@ declare
   v_held record;
 begin
   loop
-    -- Named steps are looked up one by one; a range of steps is read from the top. The organisation is
-    -- left out: before the first ANALYZE its index looks as good as the unique one, and reads it all.
+    -- Named steps are looked up one by one; a range of steps is read from the top. The organisation
+    -- is left out: before the first ANALYZE its index looks as good as the unique one, and reads it
+    -- all.
     if next_wait.depends_on is null then
       select u.id, u.step, u.xmin = pg_current_xact_id()::xid as is_ours
       into v_watch

@@ -10,7 +10,9 @@ security definer
 set search_path to pg_catalog, pg_temp
 as $$
 begin
-  perform jobsdb.check_trigger_table(tg_relid, 'jobsdb.missed_steps');
+  if tg_relid <> 'jobsdb.missed_steps'::regclass then
+    perform jobsdb.refuse_trigger('jobsdb.missed_steps');
+  end if;
 
   -- The first note of a job works all of them off; the others find nothing.
   if exists (

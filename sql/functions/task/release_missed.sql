@@ -2,6 +2,7 @@
 -- Nobody is waited for. A step that is being changed right now keeps its note, and so does one
 -- whose watcher somebody holds; a step that is open after all (its end was rolled back) loses it,
 -- and whoever ends it later sees the watcher himself.
+-- No sequential scans: see jobsdb.guard_task_insert.
 create or replace function jobsdb.release_missed(
   job_id uuid default null,
   max_steps int default 1000
@@ -12,6 +13,7 @@ volatile
 parallel unsafe
 security definer
 set search_path to pg_catalog, pg_temp
+set enable_seqscan to off
 as $$
 declare
   v_note record;

@@ -15,7 +15,9 @@ declare
   v_status text;
   v_missing int;
 begin
-  perform jobsdb.check_trigger_table(tg_relid, 'public.job_tasks');
+  if tg_relid <> 'public.job_tasks'::regclass then
+    perform jobsdb.refuse_trigger('public.job_tasks');
+  end if;
 
   case tg_op
     when 'INSERT' then

@@ -77,6 +77,8 @@ begin
   exception
     when sqlstate 'PR00F' then
       return case when v_rows = 0 then 'no row' else 'ok' end;
+    when lock_not_available then
+      raise;  -- somebody else is at work: that proves nothing
     when others then
       get stacked diagnostics v_detail = pg_exception_detail, v_hint = pg_exception_hint;
       if sqlstate like 'JB%' and (v_detail = '' or v_hint = '') then
@@ -115,6 +117,8 @@ begin
     does.assertion, 'ok', case when v_rows = 0 then 'no row' else 'ok' end, v_rows > 0
   );
 exception
+  when lock_not_available then
+    raise;
   when others then
     return next jobsdb_proof.judge(does.assertion, 'ok', sqlstate || ': ' || sqlerrm, false);
 end;
@@ -132,6 +136,8 @@ begin
   perform jobsdb_proof.keep(keeps.name, v_value);
   return next jobsdb_proof.judge(keeps.assertion, 'a value', coalesce(v_value, 'none'), v_value is not null);
 exception
+  when lock_not_available then
+    raise;
   when others then
     return next jobsdb_proof.judge(keeps.assertion, 'a value', sqlstate || ': ' || sqlerrm, false);
 end;
@@ -181,6 +187,8 @@ begin
     gives.assertion, coalesce(gives.expected, 'null'), coalesce(v_value, 'null'), v_value is not distinct from gives.expected
   );
 exception
+  when lock_not_available then
+    raise;
   when others then
     return next jobsdb_proof.judge(gives.assertion, gives.expected, sqlstate || ': ' || sqlerrm, false);
 end;
