@@ -852,3 +852,14 @@ def test_who_acts_is_the_role_that_was_taken_not_the_login(tx: psycopg.Connectio
     job = world.new_job(tx)
     with as_role(tx, "authenticated", {}), refused(tx, "JB020"):
         by_function(tx, job, "cancelled")
+
+
+def test_the_times_of_a_task_fit_its_status_whoever_writes_them(tx: psycopg.Connection) -> None:
+    job = world.new_job(tx)
+    for status, ended in (("pending", False), ("running", False), ("done", True), ("error", True)):
+        task = world.new_task(tx, job, status)
+        with as_tenant(tx, A):
+            for value in ("null", "now()"):
+                tx.execute(f"update job_tasks set finished_at = {value} where id = %s", [task])
+                found = one(tx, "select finished_at is not null from job_tasks where id = %s", task)
+                assert found is ended, (status, value)

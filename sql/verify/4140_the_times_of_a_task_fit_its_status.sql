@@ -1,6 +1,5 @@
 -- 4140 The times of a task fit its status.
--- so: durations in the metrics are wrong; plain SQL may write these times
--- level: warning
+-- so: durations in the metrics are wrong
 with suspects as (
   select
     t.id,

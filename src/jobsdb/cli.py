@@ -52,6 +52,10 @@ def cli() -> None:
     "--prerequisites", is_flag=True,
     help="Only make the roles and auth.uid() a dump of jobsdb needs before it is restored.",
 )  # fmt: skip
+@click.option(
+    "--again", is_flag=True,
+    help="Apply functions, triggers, policies and views even when they have not changed.",
+)  # fmt: skip
 @debug_option
 def migrate(
     database: str | None,
@@ -59,6 +63,7 @@ def migrate(
     lock_timeout: float,
     statement_timeout: float,
     prerequisites: bool,
+    again: bool,
 ) -> Exit:
     """Bring a database to the state of this release, in one transaction.
 
@@ -83,6 +88,7 @@ def migrate(
             statement_timeout=statement_timeout,
             progress=steps.show,
             only_prerequisites=prerequisites,
+            again=again,
         )
     if prerequisites:
         render.out("The prerequisites are there.")

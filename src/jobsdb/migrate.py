@@ -92,11 +92,12 @@ def migrate(
     progress: Progress = lambda event: None,
     files: Sequence[SqlFile] | None = None,
     only_prerequisites: bool = False,
+    again: bool = False,
 ) -> Result:
     """Deploy to a database. `wait`, `lock_timeout` and `statement_timeout` are seconds.
 
     `only_prerequisites` makes what a dump of jobsdb needs before it can be restored (roles, auth)
-    and records nothing.
+    and records nothing. `again` applies the present state even when nothing of it has changed.
     Errors: JobsdbError with the exit codes of errors.Exit; before the commit nothing is changed.
     """
     target = Target(conninfo, "-d") if isinstance(conninfo, str) else conninfo
@@ -113,7 +114,7 @@ def migrate(
         if only_prerequisites:
             made = _until_unlocked(run, lambda: _prerequisites(run))
             return Result(where(conn), "nothing", refreshed=made)
-        plan, applied, refreshed = _until_unlocked(run, lambda: _deploy(run))
+        plan, applied, refreshed = _until_unlocked(run, lambda: _deploy(run, again))
         adopted = adoption.finish(
             target, conn, deadline=run.deadline, lock_timeout=lock_timeout,
             start=lambda text: progress(Event("start", text)),
@@ -204,11 +205,11 @@ def _attempt(run: _Run, attempt: Callable[[], T], watch: blockers.Watch) -> T:
     return result
 
 
-def _deploy(run: _Run) -> tuple[ledger.Plan, list[SqlFile], int]:
+def _deploy(run: _Run, again: bool) -> tuple[ledger.Plan, list[SqlFile], int]:
     """The work of the transaction: what was found, the migrations applied, files refreshed."""
     plan = ledger.read(run.conn, run.files)
     plan.refuse()
-    if plan.nothing_to_do:
+    if plan.nothing_to_do and not again:
         return plan, [], 0
     run.conn.execute(_RUNNER)
     present = [file for file in run.files if file.kind == "present"]

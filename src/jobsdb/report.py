@@ -27,12 +27,19 @@ _TALLY: dict[Word, str] = {
 
 
 def show(conn: Connection, results: Sequence[Result], fmt: str) -> None:
-    """Print the results as `text`, `tap` or `json`."""
+    """Print the results as `text`, `tap` or `json`; what rights were missing, on stderr."""
     if fmt == "json":
         render.document(document(conn, results))
-        return
-    for line, style in tap(results) if fmt == "tap" else text(results):
-        render.out(line, style)
+    else:
+        for line, style in tap(results) if fmt == "tap" else text(results):
+            render.out(line, style)
+    if any(result.word == "skip" and result.check.layer != "behaviour" for result in results):
+        user = conn.info.user
+        render.say(
+            "hint: the layers ledger and data read tables: verify as the owner of jobsdb, or"
+            f" grant pg_read_all_data to {user}; alter role {user} bypassrls;"
+            f" grant execute on function jobsdb.adoption_steps() to {user};"
+        )
 
 
 def text(results: Sequence[Result]) -> Iterator[tuple[str, str | None]]:

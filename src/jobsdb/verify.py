@@ -42,11 +42,8 @@ LAYERS: dict[str, Layer] = {
 }
 WORDS: dict[Level, Word] = {"failure": "FAIL", "warning": "warn", "note": "note"}
 
-AGAIN = (
-    "select jobsdb.record_applied('{removed.sql}', array[repeat('0', 64)], 'drift', 'migrate');"
-    " then: jobsdb migrate"
-)
-"""Has the next `migrate` apply the whole present state again: the ledger then differs from it."""
+AGAIN = "jobsdb migrate --again"
+"""Applies the whole present state, though the ledger says that nothing of it has changed."""
 
 SETTINGS = (
     # Named last, or else first of all: a temporary type must not take the place of a real one.
@@ -170,11 +167,8 @@ def inspect(conn: Connection, checks: Sequence[Check]) -> list[Result]:
     files = [[file.path, file.sha256] for file in load()]
     context = describe(conn)
     context["ours"] = [name for name, _ in facts["ours"]]
-    results = []
-    for check in checks:
-        known = files if check.layer == "ledger" else facts.get(check.number, [])
-        results.append(_look(conn, check, {**context, "facts": known}))
-    return results
+    facts.update({check.number: files for check in checks if check.layer == "ledger"})
+    return [_look(conn, c, {**context, "facts": facts.get(c.number, [])}) for c in checks]
 
 
 def describe(conn: Connection) -> dict[str, Any]:

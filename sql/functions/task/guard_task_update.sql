@@ -43,6 +43,13 @@ begin
           then coalesce(old.pos, nextval('jobsdb.task_order'))
       end;
     end if;
+    -- The times fit the status: an ended task has an end, no other has.
+    new.finished_at := case
+      when old.status in ('done', 'error', 'skipped') then coalesce(new.finished_at, old.finished_at)
+    end;
+    if old.status = 'running' then
+      new.started_at := coalesce(new.started_at, old.started_at);
+    end if;
     return new;
   end if;
 

@@ -47,8 +47,10 @@ begin
       continue when not found;
     end if;
 
-    delete from jobsdb.missed_steps as m where m.job_id = v_note.job_id and m.id = v_note.id;
-    continue when v_step.status in ('pending', 'running', 'error');
+    if v_step.status in ('pending', 'running', 'error') then
+      delete from jobsdb.missed_steps as m where m.job_id = v_note.job_id and m.id = v_note.id;
+      continue;
+    end if;
 
     for v_task in
       select w.id, w.org_id, w.depends_on, w.scheduled_for
@@ -75,16 +77,18 @@ begin
       v_released := v_released + (v_wait is null)::int;
     end loop;
 
-    if exists (
-      select from public.job_tasks as w
-      where w.job_id = v_note.job_id
-        and w.batch = v_note.batch
-        and w.waits_on = v_note.step
-        and w.status = 'pending'
-    ) then
-      insert into jobsdb.missed_steps (job_id, org_id, batch, step)
-      values (v_note.job_id, v_note.org_id, v_note.batch, v_note.step);
-    end if;
+    -- Kept, not written anew: a new note would call for this function again when the transaction
+    -- commits, and again, for as long as somebody holds the watcher.
+    delete from jobsdb.missed_steps as m
+    where m.job_id = v_note.job_id
+      and m.id = v_note.id
+      and not exists (
+        select from public.job_tasks as w
+        where w.job_id = v_note.job_id
+          and w.batch = v_note.batch
+          and w.waits_on = v_note.step
+          and w.status = 'pending'
+      );
   end loop;
   return v_released;
 end;
