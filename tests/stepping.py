@@ -1,4 +1,4 @@
-"""Sessions that take turns, a witness who recounts, and a job with something of everything in it."""
+"""Sessions that take turns, a witness who recounts, a job with something of everything in it."""
 
 import json
 import time
@@ -12,15 +12,20 @@ import psycopg
 
 WAITS = 0.2
 """Seconds a lock must have been awaited to count as waiting: counters give up after 0.05."""
-TOO_LONG = "30s"
+TOO_LONG = 15
 
 # What the rows say. In a failed or cancelled job no task is open, whatever its row still says.
 TRUTH = """
 select
   j.id as job_id,
   array[
-    t.total, t.done, t.error,
-    case when j.status in ('failed', 'cancelled') then t.total - t.done - t.error else t.skipped end,
+    t.total,
+    t.done,
+    t.error,
+    case
+      when j.status in ('failed', 'cancelled') then t.total - t.done - t.error
+      else t.skipped
+    end,
     c.total, c.in_review, c.approved, c.rejected, c.done,
     c.total - c.in_review - c.approved - c.rejected - c.done
   ]::int[] as counts,
@@ -85,7 +90,8 @@ union all
 select format('job %s succeeded with open tasks or cards: %s %s', j.id, t.counts, t.open)
 from truth as t
 inner join public.jobs as j on j.id = t.job_id
-where j.status = 'succeeded' and (t.open <> '{{0,0}}' or t.counts[6] + t.counts[7] + t.counts[10] > 0)
+where j.status = 'succeeded'
+  and (t.open <> '{{0,0}}' or t.counts[6] + t.counts[7] + t.counts[10] > 0)
 union all
 select format('job %s is %s and its tasks are claimable: %s', j.id, j.status, r.job_id is not null)
 from public.jobs as j
@@ -181,23 +187,35 @@ class Step:
         waited = "select max(clock_timestamp() - l.waitstart) > %s * interval '1 second'"
         waiting = f"{waited} from pg_locks as l where l.pid = %s and not l.granted"
         pid = self.session.conn.info.backend_pid
-        while not self.future.done():
+        deadline = time.monotonic() + TOO_LONG
+        while not self.future.done() and time.monotonic() < deadline:
             if self.session.stage.watch.execute(waiting, [WAITS, pid]).fetchone()[0]:
                 return True
             time.sleep(0.002)
+        self.rows_or_error()
         return False
+
+    def rows_or_error(self) -> list[tuple[Any, ...]] | psycopg.Error:
+        """Return what has come of the statement; one that does not end is a failure."""
+        try:
+            return self.future.result(TOO_LONG)
+        except psycopg.Error as error:
+            return error
+        except TimeoutError:
+            self.session.conn.cancel_safe()
+            raise AssertionError("the statement does not end") from None
 
     def rows(self) -> list[tuple[Any, ...]]:
         """Return the rows of the statement, or raise its error, when it has ended."""
-        return self.future.result()
+        result = self.rows_or_error()
+        if isinstance(result, psycopg.Error):
+            raise result
+        return result
 
     def outcome(self) -> str:
         """Return "ok", or the SQLSTATE with which the statement ended."""
-        try:
-            self.rows()
-        except psycopg.Error as error:
-            return error.sqlstate or str(error)
-        return "ok"
+        result = self.rows_or_error()
+        return (result.sqlstate or str(result)) if isinstance(result, psycopg.Error) else "ok"
 
 
 class Session:
@@ -208,7 +226,7 @@ class Session:
         self.conn = psycopg.connect(stage.url, autocommit=True)
         self.thread = ThreadPoolExecutor(1)
         claims = {"role": role, "sub": str(sub)} if sub else {"role": role}
-        settings = {"statement_timeout": TOO_LONG, "role": role}
+        settings = {"statement_timeout": f"{TOO_LONG}s", "role": role}
         for name, value in {**settings, "request.jwt.claims": json.dumps(claims)}.items():
             self.conn.execute("select set_config(%s, %s, false)", [name, value])
 

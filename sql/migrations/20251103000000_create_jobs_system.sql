@@ -457,14 +457,16 @@ comment on column public.job_tasks.locked_by is 'Name the worker gave when it cl
 comment on column public.job_tasks.output is 'What the agent returned. At most 1 MiB and 40 levels.';
 comment on column public.job_tasks.error_message is 'Why it failed.';
 
--- A step that ended while another transaction was just looking at it: looked at again later, so
--- that neither of the two ever waits for the other.
+-- A step that may have ended unseen while another transaction planned on it: looked at again later,
+-- so that neither of the two ever waits for the other.
 create table jobsdb.missed_steps (
   id bigint generated always as identity,
   job_id uuid not null,
   org_id uuid not null,
   batch int not null,
   step int not null,
+  xid xid8 not null default pg_current_xact_id(),
+  by_its_end boolean not null default false,
   noted_at timestamptz not null default now(),
   constraint missed_steps_pkey primary key (job_id, id)
 );
@@ -479,6 +481,9 @@ comment on column jobsdb.missed_steps.job_id is 'The job.';
 comment on column jobsdb.missed_steps.org_id is 'Its organisation.';
 comment on column jobsdb.missed_steps.batch is 'The batch.';
 comment on column jobsdb.missed_steps.step is 'The step some task waits on.';
+comment on column jobsdb.missed_steps.xid is 'The transaction that made the note.';
+comment on column jobsdb.missed_steps.by_its_end is
+'True: whoever ends the step made the note. False: somebody who planned on it.';
 comment on column jobsdb.missed_steps.noted_at is 'When the note was made.';
 
 -- ---------------------------------------------------------------------------------------- counters

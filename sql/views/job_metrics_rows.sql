@@ -21,7 +21,12 @@ begin
   for v_row in
     select m.*
     from jobsdb.job_metrics_mv as m
-    where v_all or m.org_id = any(v_orgs)
+    where (v_all or m.org_id = any(v_orgs))
+      -- It may have finished while the view was being refreshed.
+      and not exists (
+        select from jobsdb.frozen_job_metrics as f
+        where f.job_id = m.job_id and f.org_id = m.org_id
+      )
     union all
     select f.*
     from jobsdb.frozen_job_metrics as f

@@ -47,7 +47,7 @@ PORT = 5432  # only a part of the socket's name: the server listens on no networ
 PATIENCE_S = 60  # for a server to start or to stop
 LOCK_PATIENCE_S = 180  # for another process that is starting or stopping one
 ANSWER_PATIENCE_S = 5  # for a server that says it is ready
-ORPHANS_PATIENCE_S = 15  # for the children of a postmaster that was killed
+ORPHANS_PATIENCE_S = 60  # for the children of a postmaster that was killed
 SOCKET_DIR_MAX = 80  # bytes; with the socket's own name it must stay below 104
 SSL_REQUEST = bytes.fromhex("00000008 04d2162f")
 

@@ -1,6 +1,7 @@
 -- bundle 3
 -- One at a time: whoever holds the guard row works, others are told the time of the present data.
--- It also does what is left to whoever has time: folds deltas, skips rows of closed jobs, releases
+-- The long part comes first and takes no lock anybody waits for; then, quickly, comes what is left
+-- to whoever has time: freezing finished jobs, folding deltas, skipping rows of closed jobs, missed
 -- steps.
 create or replace function public.refresh_job_metrics()
 returns timestamptz
@@ -18,26 +19,25 @@ begin
     return (select r.refreshed_at from jobsdb.metrics_refresh as r);
   end if;
 
-  perform jobsdb.finish_closed_jobs();
-  perform jobsdb.release_missed();
-  perform jobsdb.fold_waiting();
+  refresh materialized view concurrently jobsdb.job_metrics_mv;
 
   for v_job in
-    with gone as (
-      delete from jobsdb.unfrozen_jobs as u
-      where u.id > 0
-      returning u.job_id
-    )
-    select distinct g.job_id
-    from gone as g
-    order by g.job_id
+    select distinct u.job_id
+    from jobsdb.unfrozen_jobs as u
+    order by u.job_id
   loop
+    -- Held by somebody, perhaps to delete it: next time.
+    perform from public.jobs as j where j.id = v_job.job_id for key share skip locked;
+    continue when not found;
+    delete from jobsdb.unfrozen_jobs as u where u.job_id = v_job.job_id;
     delete from jobsdb.frozen_job_metrics as f where f.job_id = v_job.job_id;
     insert into jobsdb.frozen_job_metrics
     select m.* from jobsdb.measure_job(v_job.job_id) as m;
   end loop;
 
-  refresh materialized view concurrently jobsdb.job_metrics_mv;
+  perform jobsdb.finish_closed_jobs();
+  perform jobsdb.release_missed(null, 100000);
+  perform jobsdb.fold_waiting();
 
   update jobsdb.metrics_refresh as r
   set refreshed_at = now()

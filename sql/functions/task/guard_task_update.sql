@@ -45,7 +45,8 @@ begin
     end if;
     -- The times fit the status: an ended task has an end, no other has.
     new.finished_at := case
-      when old.status in ('done', 'error', 'skipped') then coalesce(new.finished_at, old.finished_at)
+      when old.status in ('done', 'error', 'skipped')
+        then coalesce(new.finished_at, old.finished_at)
     end;
     if old.status = 'running' then
       new.started_at := coalesce(new.started_at, old.started_at);
@@ -101,12 +102,16 @@ begin
       new.finished_at := coalesce(nullif(new.finished_at, old.finished_at), now());
   end case;
 
-  if new.status in ('done', 'skipped') and exists (
-    select from public.job_tasks as w
-    where w.job_id = old.job_id and w.batch = old.batch and w.waits_on = old.step
+  -- An old snapshot may not see who waits for this step.
+  if new.status in ('done', 'skipped') and (
+    current_setting('transaction_isolation') <> 'read committed'
+    or exists (
+      select from public.job_tasks as w
+      where w.job_id = old.job_id and w.batch = old.batch and w.waits_on = old.step
+    )
   ) then
-    insert into jobsdb.missed_steps (job_id, org_id, batch, step)
-    values (old.job_id, old.org_id, old.batch, old.step);
+    insert into jobsdb.missed_steps (job_id, org_id, batch, step, by_its_end)
+    values (old.job_id, old.org_id, old.batch, old.step, true);
   end if;
 
   if old.status in ('done', 'error', 'skipped') or new.status in ('done', 'error', 'skipped') then

@@ -1,7 +1,7 @@
 -- bundle 1
--- Nobody is waited for. A step that is being changed right now keeps its note, and so does one
--- whose watcher somebody holds; a step that is open after all (its end was rolled back) loses it,
--- and whoever ends it later sees the watcher himself.
+-- Nobody is waited for: a note stays while its step or a watcher of it is held by somebody, or while
+-- this very transaction is just ending the step. When the step is free and open after all, the note
+-- goes: the step is held until the commit, and whoever ends it after that sees the watcher himself.
 -- No sequential scans: see jobsdb.guard_task_insert.
 create or replace function jobsdb.release_missed(
   job_id uuid default null,
@@ -23,7 +23,13 @@ declare
   v_released int := 0;
 begin
   for v_note in
-    select m.id, m.job_id, m.org_id, m.batch, m.step
+    select
+      m.id,
+      m.job_id,
+      m.org_id,
+      m.batch,
+      m.step,
+      m.by_its_end and m.xid = pg_current_xact_id() as is_ending
     from jobsdb.missed_steps as m
     where m.job_id = release_missed.job_id or release_missed.job_id is null
     order by m.job_id, m.id
@@ -39,6 +45,7 @@ begin
       and u.step = v_note.step;
 
     if v_step.status in ('pending', 'running', 'error') then
+      continue when v_note.is_ending;
       select u.status
       into v_step.status
       from public.job_tasks as u
@@ -46,7 +53,6 @@ begin
       for share skip locked;
       continue when not found;
     end if;
-
     if v_step.status in ('pending', 'running', 'error') then
       delete from jobsdb.missed_steps as m where m.job_id = v_note.job_id and m.id = v_note.id;
       continue;

@@ -107,12 +107,15 @@ begin
         group by o.job_id, o.org_id, o.batch
         order by o.job_id, o.batch
       loop
+        -- An old snapshot may not see who waits for them.
         insert into jobsdb.missed_steps (job_id, org_id, batch, step)
-        select distinct w.job_id, w.org_id, w.batch, w.waits_on
-        from public.job_tasks as w
-        where w.job_id = v_change.job_id
-          and w.batch = v_change.batch
-          and w.waits_on = any(v_change.steps);
+        select v_change.job_id, v_change.org_id, v_change.batch, d.step
+        from unnest(v_change.steps) as d (step)
+        where current_setting('transaction_isolation') <> 'read committed'
+          or exists (
+            select from public.job_tasks as w
+            where w.job_id = v_change.job_id and w.batch = v_change.batch and w.waits_on = d.step
+          );
       end loop;
 
     else  -- TRUNCATE
