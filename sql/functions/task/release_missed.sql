@@ -1,8 +1,8 @@
 -- bundle 1
--- Nobody is waited for: a note stays while its step or a watcher of it is held by somebody, or while
--- this very transaction is just ending the step. When the step is free and open after all, the note
--- goes: the step is held until the commit, and whoever ends it after that sees the watcher himself.
--- No sequential scans: see jobsdb.guard_task_insert.
+-- Nobody is waited for: a note stays while its step or a watcher of it is held by somebody, or
+-- while this very transaction is just ending the step. When the step is free and open after all,
+-- the note goes: the step is held until the commit, and whoever ends it after that sees the watcher
+-- himself. No sequential scans: see jobsdb.guard_task_insert.
 create or replace function jobsdb.release_missed(
   job_id uuid default null,
   max_steps int default 1000
