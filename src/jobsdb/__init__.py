@@ -1,6 +1,13 @@
-"""Campaigns of agent steps that people approve before they happen, inside PostgreSQL.
+"""The command `jobsdb`: deploys sql/ into a database, checks it, loads samples. No business rule.
 
-All business logic is SQL (the folder ``sql/``); this package deploys it, checks it and shows it.
+cli, options, run       the commands; how they end
+connect, errors         which database; one sentence and an exit code for what goes wrong
+sqlfiles, ledger, wire  the files of sql/; what a database has of them; how they are sent
+migrate, adoption, blockers, bundle, status
+verify, report, behaviour, golden
+samples, seed, demo
+local, pgbin            the embedded PostgreSQL
+render                  everything that is drawn
 """
 
 __version__ = "0.1.0"
