@@ -11,24 +11,8 @@ security definer
 set search_path to pg_catalog, pg_temp
 as $$
 declare
-  v_job public.jobs;
+  v_job public.jobs := jobsdb.take_job(set_job_paused.job_id);
 begin
-  if not exists (
-    select from public.jobs as j
-    where j.id = set_job_paused.job_id and jobsdb.may_see(j.org_id)
-  ) then
-    perform jobsdb.refuse_job(set_job_paused.job_id);
-  end if;
-
-  select j.*
-  into v_job
-  from public.jobs as j
-  where j.id = set_job_paused.job_id
-  for update;
-  if not found then
-    perform jobsdb.refuse_job(set_job_paused.job_id);
-  end if;
-
   if v_job.status in ('succeeded', 'failed', 'cancelled') then
     perform jobsdb.refuse_finished_job(
       v_job.id,

@@ -1,6 +1,4 @@
 -- bundle 1
--- The lock is taken before anything is decided, so of two callers one wins and the other sees it.
--- A job the caller may not see is not even waited for.
 create or replace function jobsdb.transition_job_status(
   job_id uuid,
   new_status text
@@ -13,15 +11,8 @@ security definer
 set search_path to pg_catalog, pg_temp
 as $$
 declare
-  v_job public.jobs;
+  v_job public.jobs := jobsdb.take_job(transition_job_status.job_id);
 begin
-  if not exists (
-    select from public.jobs as j
-    where j.id = transition_job_status.job_id and jobsdb.may_see(j.org_id)
-  ) then
-    perform jobsdb.refuse_job(transition_job_status.job_id);
-  end if;
-
   if coalesce(transition_job_status.new_status, 'null') not in (
     'pending', 'running', 'succeeded', 'failed', 'cancelled'
   ) then
@@ -30,15 +21,6 @@ begin
       message = format('"%s" is no job status', coalesce(transition_job_status.new_status, 'null')),
       detail = 'A job is pending, running, succeeded, failed or cancelled.',
       hint = 'Use one of these words.';
-  end if;
-
-  select j.*
-  into v_job
-  from public.jobs as j
-  where j.id = transition_job_status.job_id
-  for update;
-  if not found then
-    perform jobsdb.refuse_job(transition_job_status.job_id);
   end if;
 
   if v_job.status = transition_job_status.new_status then
