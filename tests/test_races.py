@@ -66,7 +66,9 @@ select
   j.tasks_total, j.tasks_done, j.tasks_error, j.tasks_skipped,
   j.cards_total, j.cards_in_review, j.cards_approved, j.cards_rejected, j.cards_done,
   (
-    select array_agg(concat_ws(' ', t.step, t.status, t.pos is not null) order by t.step)
+    select array_agg(
+      concat_ws(' ', t.step, t.status, t.status = 'pending' and t.pos is not null) order by t.step
+    )
     from public.job_tasks as t where t.job_id = j.id
   ),
   (
