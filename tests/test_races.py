@@ -597,3 +597,22 @@ def test_a_finished_job_can_be_deleted_during_a_refresh(stage: Stage, end: str) 
     assert operator.attempt(OPERATIONS["delete job"], names) == "ok"
     assert operator.end() == "ok"
     stage.rest()
+
+
+def test_a_refresh_does_not_wait_for_whoever_deletes_a_job_with_missed_steps(stage: Stage) -> None:
+    names = stage.job()
+    operator, agent = stage.session("service_role"), stage.session()
+    operator.begin()
+    operator.run(HOLD.format("job_tasks", "after"), names)
+    agent.run(CHANGES["complete unclaimed"], names)
+    operator.end()
+    left = "select count(*) from jobsdb.missed_steps where job_id = %(job)s"
+    assert stage.watch.execute(left, names).fetchone() != (0,)
+    operator.begin()
+    operator.run("select from public.jobs where id = %(job)s for update", names)
+    refresh = stage.session("service_role").start(REFRESH)
+    assert not refresh.waits()
+    assert refresh.outcome() == "ok"
+    assert operator.attempt(OPERATIONS["delete job"], names) == "ok"
+    assert operator.end() == "ok"
+    stage.rest()

@@ -21,10 +21,16 @@ begin
 
   refresh materialized view concurrently jobsdb.job_metrics_mv;
 
+  -- Also those whose last changes are not folded yet.
   for v_job in
-    select distinct u.job_id
+    select u.job_id
     from jobsdb.unfrozen_jobs as u
-    order by u.job_id
+    union
+    select d.job_id
+    from jobsdb.job_deltas as d
+    inner join public.jobs as j on j.id = d.job_id
+    where j.status in ('succeeded', 'failed', 'cancelled')
+    order by job_id
   loop
     -- Held by somebody, perhaps to delete it: next time.
     perform from public.jobs as j where j.id = v_job.job_id for key share skip locked;
