@@ -31,6 +31,7 @@ EXPECTED = {
     "23503",  # the job or task was deleted between the guard's look and the foreign key's
     "40001",  # an old snapshot
     "57014",  # a statement_timeout
+    "25P02",  # the same, when it came right after the answer to the statement before
 }
 # PostgreSQL itself, when a row is taken in the moment in which another transaction that changed it
 # is rolled back: one part of it believes that one aborted, another that it still runs.
@@ -66,7 +67,7 @@ class Client:
             self.conn.close()
 
     def transaction(self) -> None:
-        late = self.storm.finished[:] if self.choose.random() < 0.1 else []
+        late = self.storm.finished[-4:] if self.choose.random() < 0.1 else []
         org, job = self.choose.choice(late or self.storm.jobs)
         self.ids = {"org": org, "job": job, "other": self.choose.choice(self.storm.jobs)[1]}
         kind = self.choose.choices(
@@ -272,21 +273,15 @@ class Client:
             self.send("select jobsdb.finish_closed_jobs(%(rows)s)", rows=rows)
 
     def delete_job(self) -> None:
-        """Delete a finished job; it comes last, as everywhere: first what hangs on it.
+        """Delete the job that was finished longest ago, when nobody works on it any more.
 
-        Nobody begins to work on it meanwhile: who holds a card of it and asks for the job, which
-        is being deleted and asks for the card, waits in a circle.
+        Who adds a card to a task holds the job and asks for the task, who deletes holds the task
+        and asks for the job, or the other way round: tests/test_races.py has such pairs.
         """
-        finished = self.storm.finished[:]
-        if not finished:
-            return
-        doomed = self.choose.choice(finished)
-        with suppress(ValueError):  # somebody else is at it as well
-            self.storm.finished.remove(doomed)
-        for table in ("job_tasks", "kanban_cards"):
-            lock = f"select from public.{table} where job_id = %(old)s order by id for update"
-            self.send(lock, old=doomed[1])
-        self.send("delete from public.jobs where id = %(old)s", old=doomed[1])
+        with self.storm.lock:
+            _, job = self.storm.finished.pop(0) if len(self.storm.finished) > 9 else (None, None)
+        if job:
+            self.send("delete from public.jobs where id = %(old)s", old=job)
 
 
 class Storm:

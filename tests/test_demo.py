@@ -127,7 +127,7 @@ def test_what_verify_finds_decides_the_exit_code(url: str, monkeypatch: pytest.M
 
     monkeypatch.setattr(verify, "run", find_something)
     assert demo.run(url) == 1
-    assert asked == [(url, (), False, False, "text")]
+    assert asked == [(url, (), False, False, "brief")]
 
 
 def test_where_others_work_it_plays_but_loads_no_samples(

@@ -73,7 +73,7 @@ def run(database: str | None) -> int:
         except psycopg.Error as exc:
             raise errors.from_postgres(exc) from exc
     render.out("Is the database what it should be? jobsdb verify:\n")
-    if code := verify.run(target.conninfo, (), False, False, "text"):
+    if code := verify.run(target.conninfo, (), False, False, "brief"):
         return code
     render.out("\nRead what was sent: sql/seeds/demo/. Go on: jobsdb seed, jobsdb status.")
     return Exit.DONE

@@ -27,11 +27,14 @@ _TALLY: dict[Word, str] = {
 
 
 def show(conn: Connection, results: Sequence[Result], fmt: str) -> None:
-    """Print the results as `text`, `tap` or `json`; what rights were missing, on stderr."""
+    """Print the results as `text`, `tap` or `json`; what rights were missing, on stderr.
+
+    `brief` is text without the checks that are ok.
+    """
     if fmt == "json":
         render.document(document(conn, results))
     else:
-        for line, style in tap(results) if fmt == "tap" else text(results):
+        for line, style in tap(results) if fmt == "tap" else text(results, brief=fmt == "brief"):
             render.out(line, style)
     if any(result.word == "skip" and result.check.layer != "behaviour" for result in results):
         user = conn.info.user
@@ -42,10 +45,12 @@ def show(conn: Connection, results: Sequence[Result], fmt: str) -> None:
         )
 
 
-def text(results: Sequence[Result]) -> Iterator[tuple[str, str | None]]:
-    """Lines for people, each with its style."""
+def text(results: Sequence[Result], *, brief: bool = False) -> Iterator[tuple[str, str | None]]:
+    """Lines for people, each with its style; `brief` leaves out what is ok."""
     for result in results:
         check, word = result.check, result.word
+        if brief and word == "ok":
+            continue
         counted = f" ({result.passed} assertions)" if result.passed else ""
         style = word if word in ("FAIL", "warn") else None
         yield f"  {word:<4}  {check.number} {check.sentence}{counted}", style

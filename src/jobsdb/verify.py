@@ -121,7 +121,7 @@ def run(database: str | None, layers: Sequence[str], behaviour: bool, yes: bool,
     """Verify a database and print the result: DONE when clean, NO when a check fails, CONNECT when
     none fails but some could not look.
 
-    `layers` empty means all; `fmt` is text, tap or json. Errors: JobsdbError.
+    `layers` empty means all; `fmt` is text, brief, tap or json. Errors: JobsdbError.
     """
     from jobsdb import render, report
     from jobsdb.connect import open_database
