@@ -179,9 +179,9 @@ def refusal(conn: psycopg.Connection, query: str, values: object = ()) -> dict[s
     }
     # Expressions are named only while they are being planned: that tells of a cache, not of a row.
     if told["context"]:
-        lines = told["context"].splitlines()
-        lines = [line for line in lines if not line.startswith("PL/pgSQL expression")]
-        told["context"] = "\n".join(lines)
+        told["context"] = re.sub(
+            r"^(PL/pgSQL|SQL) expression .*\n", "", told["context"], flags=re.M
+        )
     for value in sorted(map(str, values), key=len, reverse=True):
         told = {key: text and text.replace(value, "<id>") for key, text in told.items()}
     return told
