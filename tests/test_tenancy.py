@@ -46,7 +46,7 @@ WRITABLE = {
     ("public.agent_runs", "insert"): "org_id job_id status started_at finished_at",
     ("public.agent_runs", "update"): "job_id status started_at finished_at",
 }
-FUNCTIONS = {
+TENANT_FUNCTIONS = {
     "transition_job_status": ["job_id", "new_status"],
     "cancel_job": ["job_id"],
     "pause_job": ["job_id"],
@@ -54,6 +54,18 @@ FUNCTIONS = {
     "get_job_cards": ["job_id"],
     "get_job_progress": ["job_id"],
     "get_job_metrics_for_org": ["org_id"],
+}
+CLAIM = ["worker", "max_tasks", "kinds", "org_id", "lease", "run_id"]
+WORKER_FUNCTIONS = {
+    "claim_tasks": CLAIM,
+    "complete_tasks": ["task_ids", "lease_token", "outputs"],
+    "complete_and_claim": ["task_ids", "lease_token", "outputs", *CLAIM],
+    "heartbeat_tasks": ["task_ids", "lease_token", "lease"],
+    "fail_tasks": ["task_ids", "lease_token", "errors", "retry"],
+    "release_tasks": ["task_ids", "lease_token"],
+    "assert_lease": ["task_id", "lease_token"],
+    "retry_job": ["job_id"],
+    "tick": [],
     "refresh_job_metrics": [],
 }
 
@@ -540,15 +552,25 @@ def test_nothing_can_be_created_in_our_schemas(tx: psycopg.Connection, who: Pers
 # ----------------------------------------------------------------------------------- functions
 
 
-def test_the_public_functions_are_these_with_these_arguments_and_no_defaults(
-    tx: psycopg.Connection,
-) -> None:
+def test_the_public_functions_are_these_with_these_arguments(tx: psycopg.Connection) -> None:
     found = functions(tx, "public")
-    assert {name: names for name, names, _ in found} == FUNCTIONS
-    assert len(found) == len(FUNCTIONS), "none is overloaded"
-    assert world.one(
-        tx, "select sum(pronargdefaults) from pg_proc where pronamespace = 'public'::regnamespace"
-    ) == 0  # fmt: skip
+    assert {name: names for name, names, _ in found} == TENANT_FUNCTIONS | WORKER_FUNCTIONS
+    assert len(found) == len(TENANT_FUNCTIONS | WORKER_FUNCTIONS), "none is overloaded"
+    with_defaults = world.column(
+        tx,
+        "select proname from pg_proc where pronamespace = 'public'::regnamespace"
+        " and pronargdefaults > 0",
+    )
+    assert set(with_defaults) <= set(WORKER_FUNCTIONS)
+
+
+@strangers
+def test_nobody_but_agents_calls_the_worker_functions(tx: psycopg.Connection, who: Persona) -> None:
+    with who(tx):
+        for name, _, types in functions(tx, "public"):
+            if name in WORKER_FUNCTIONS:
+                values = ", ".join(f"null::{type_}" for type_ in types)
+                assert outcome(tx, f"select * from {name}({values})") == "42501", name
 
 
 def test_public_functions_run_with_the_rights_of_their_caller(tx: psycopg.Connection) -> None:
@@ -618,7 +640,7 @@ def test_a_foreign_and_an_unknown_id_are_refused_alike_by_every_function(
 ) -> None:
     with as_tenant(tx, B):
         for name, arguments, _ in functions(tx, "public"):
-            if "job_id" not in arguments or name.startswith("get_"):
+            if "job_id" not in arguments or name not in TENANT_FUNCTIONS or name.startswith("get_"):
                 continue
             more = ", 'running'" if "new_status" in arguments else ""
             call = f"select {name}(%s{more})"

@@ -160,7 +160,7 @@ BROKEN: list[tuple[str, ...]] = [
         "no_fun",
         "warn",
     ),
-    ("2150", "drop index public.job_tasks_pending", "job_tasks_pending missing CREATE INDEX"),
+    ("2150", "drop index public.job_tasks_ready", "job_tasks_ready missing CREATE INDEX"),
     (
         "2150",
         "drop index public.jobs_open; create index jobs_open on public.jobs (org_id)",
@@ -402,8 +402,8 @@ BROKEN: list[tuple[str, ...]] = [
     (
         "3180",
         "update pg_index set indisvalid = false"
-        " where indexrelid = 'public.job_tasks_pending'::regclass",
-        "public.job_tasks.job_tasks_pending",
+        " where indexrelid = 'public.job_tasks_ready'::regclass",
+        "public.job_tasks.job_tasks_ready",
     ),
     ("3190", "drop index public.jobsdb_cards_of_task", "an index that begins with task_id"),
     ("3200", "alter table jobsdb.events alter column org_id drop not null", "jobsdb.events"),
@@ -549,11 +549,12 @@ BROKEN: list[tuple[str, ...]] = [
         "4140",
         "update public.job_tasks set lease_token = gen_random_uuid()"
         " where status = 'pending' and pos is not null",
-        "a lease of a pending task",
+        "a lease of a task that is pending",
     ),
     (
         "4150",
-        FORCED.format(
+        "delete from jobsdb.closed_jobs;"
+        + FORCED.format(
             "update public.job_tasks set status = 'pending'"
             f" where job_id = {JOB.format('cancelled')} and status = 'skipped'"
         ),
@@ -636,6 +637,7 @@ BROKEN: list[tuple[str, ...]] = [
         "an open step to wait for",
         "by hand",
     ),
+    ("4230", "delete from jobsdb.leases", "a row in jobsdb.leases"),
     (
         "4210",
         "delete from jobsdb.frozen_job_metrics",

@@ -202,7 +202,12 @@ create table jobsdb.task_kinds (
   kind text not null,
   meaning text not null,
   example_input jsonb not null,
-  constraint task_kinds_pkey primary key (kind)
+  max_retries int not null default 3,
+  backoff interval not null default '10 seconds',
+  backoff_limit interval not null default '1 hour',
+  constraint task_kinds_pkey primary key (kind),
+  constraint max_retries_is_not_negative check (max_retries >= 0),
+  constraint backoff_is_positive check (backoff > '0' and backoff_limit >= backoff)
 );
 alter table jobsdb.task_kinds enable row level security;
 revoke all on jobsdb.task_kinds from public, anon, authenticated, service_role;
@@ -212,6 +217,9 @@ comment on table jobsdb.task_kinds is
 comment on column jobsdb.task_kinds.kind is 'Word used in job_tasks.kind and as kanban_cards.type.';
 comment on column jobsdb.task_kinds.meaning is 'What an agent does with such a task.';
 comment on column jobsdb.task_kinds.example_input is 'Documented input, as an example.';
+comment on column jobsdb.task_kinds.max_retries is 'How often a task of this kind is tried again, where it does not say itself.';
+comment on column jobsdb.task_kinds.backoff is 'Pause before the first retry; doubled for each further one, and spread at random by half.';
+comment on column jobsdb.task_kinds.backoff_limit is 'The longest pause.';
 
 insert into jobsdb.task_kinds (kind, meaning, example_input) values
 (
@@ -287,7 +295,7 @@ create table public.jobs (
   cards_other int not null default 0,
   constraint jobs_pkey primary key (id),
   constraint jobs_id_org_id_key unique (id, org_id)
-) with (fillfactor = 50);  -- counters change in place: leave room for HOT updates
+) with (fillfactor = 80);  -- counters change in place: leave room for HOT updates
 alter table public.jobs enable row level security;
 revoke all on public.jobs from public, anon, authenticated, service_role;
 create index jobs_newest_of_org on public.jobs (org_id, created_at desc);
@@ -322,8 +330,10 @@ create table jobsdb.runnable_jobs (
   job_id uuid not null,
   org_id uuid not null,
   since timestamptz not null default now(),
+  is_limited boolean not null default false,
+  marks jsonb not null default '{}',
   constraint runnable_jobs_pkey primary key (job_id)
-);
+) with (fillfactor = 50);
 alter table jobsdb.runnable_jobs enable row level security;
 revoke all on jobsdb.runnable_jobs from public, anon, authenticated, service_role;
 create index runnable_jobs_by_org on jobsdb.runnable_jobs (org_id, since);
@@ -333,6 +343,9 @@ comment on table jobsdb.runnable_jobs is
 comment on column jobsdb.runnable_jobs.job_id is 'The job.';
 comment on column jobsdb.runnable_jobs.org_id is 'Its organisation.';
 comment on column jobsdb.runnable_jobs.since is 'When it became runnable.';
+comment on column jobsdb.runnable_jobs.is_limited is 'Whether its organisation has a row in jobsdb.work_limits.';
+comment on column jobsdb.runnable_jobs.marks is
+'Kind of task → pos below which hardly any is left. Where a snapshot is held for long, a claim would read all row versions below it; moved rarely, and wrong without harm.';
 
 create table jobsdb.closed_jobs (
   job_id uuid not null,
@@ -390,9 +403,10 @@ create table public.job_tasks (
   input jsonb not null default '{}',
   depends_on int[],
   priority int not null default 0,
-  max_retries int not null default 3,
+  max_retries int,
   scheduled_for timestamptz,
   waits_on int,
+  waits_until timestamptz,
   pos bigint,
   retry_count int not null default 0,
   attempt int not null default 0,
@@ -417,14 +431,13 @@ create table public.job_tasks (
 alter table public.job_tasks enable row level security;
 revoke all on public.job_tasks from public, anon, authenticated, service_role;
 
--- All indexes of this table; each further one costs about 150 bytes of WAL a task.
+-- All indexes of this table; each further one costs about 80 bytes of WAL a task. None names the
+-- status or the lease, so that the end of a task and a heartbeat are updates in place (HOT).
 create index job_tasks_newest_of_org on public.job_tasks (org_id, id desc);
-create index job_tasks_pending on public.job_tasks (job_id, kind, pos)
-where status = 'pending';
-create index job_tasks_later on public.job_tasks (scheduled_for)
-where status = 'pending' and pos is null and scheduled_for is not null;
-create index job_tasks_running on public.job_tasks (job_id, lease_expires_at)
-where status = 'running';
+create index job_tasks_ready on public.job_tasks (job_id, kind, pos)
+where pos is not null;
+create index job_tasks_later on public.job_tasks (job_id, waits_until)
+where waits_until is not null;
 -- Only tasks with an unfinished dependency are in it: who waits for the step that just ended?
 create index job_tasks_waiting on public.job_tasks (job_id, batch, waits_on)
 where waits_on is not null;
@@ -441,21 +454,94 @@ comment on column public.job_tasks.kind is 'What to do: a row of jobsdb.task_kin
 comment on column public.job_tasks.input is 'What to do it with, a JSON object; documented per kind in jobsdb.task_kinds. At most 1 MiB and 40 levels.';
 comment on column public.job_tasks.depends_on is 'Lower steps of the same batch that must be done or skipped first; {} means none, null all lower steps present at the insert.';
 comment on column public.job_tasks.priority is 'Higher is claimed earlier within the job.';
-comment on column public.job_tasks.max_retries is 'How often a worker may retry it.';
+comment on column public.job_tasks.max_retries is 'How often it is tried again after a failure or a lost worker; null: as its kind says.';
 comment on column public.job_tasks.scheduled_for is 'Not before this time; null: at once. Taken from input.scheduled_for when not given.';
 comment on column public.job_tasks.waits_on is 'The highest unfinished step it depends on; null: waits for no step.';
-comment on column public.job_tasks.pos is 'Claim order; null: not claimable, because a step or a time is still awaited.';
+comment on column public.job_tasks.waits_until is 'The time it waits for, when it waits for no step; null: for none.';
+comment on column public.job_tasks.pos is 'Claim order, lower is earlier, priority included; null: not claimable. Of a pending task exactly one of waits_on, waits_until and pos is set, of any other none.';
 comment on column public.job_tasks.retry_count is 'Retries so far; plain SQL counts them itself.';
 comment on column public.job_tasks.attempt is 'How often it was claimed.';
 comment on column public.job_tasks.started_at is 'Start of the present or last run.';
 comment on column public.job_tasks.finished_at is 'When it became done, error or skipped.';
-comment on column public.job_tasks.lease_expires_at is 'Until when its worker holds it.';
+comment on column public.job_tasks.lease_expires_at is 'Until when its worker holds it; null: it runs by plain SQL, and nobody takes it away.';
 comment on column public.job_tasks.lease_token is 'Random proof of the present lease; any other token is stale.';
 comment on column public.job_tasks.rev is 'Changed only by functions that have proved the move themselves; every other UPDATE is guarded.';
 comment on column public.job_tasks.status is 'pending, running, done, error or skipped.';
 comment on column public.job_tasks.locked_by is 'Name the worker gave when it claimed.';
 comment on column public.job_tasks.output is 'What the agent returned. At most 1 MiB and 40 levels.';
 comment on column public.job_tasks.error_message is 'Why it failed.';
+
+-- One row a claim and job, not a task: a batch of a hundred costs one insert and one delete. It
+-- says where the running tasks are; whether they still run, and until when, their own rows say. No
+-- foreign key: its check would lock the busiest row, that of the job.
+create table jobsdb.leases (
+  job_id uuid not null,
+  org_id uuid not null,
+  token uuid not null,
+  look_at timestamptz not null,
+  task_ids bigint[] not null,
+  constraint leases_pkey primary key (job_id, token)
+) with (
+  autovacuum_vacuum_scale_factor = 0,
+  autovacuum_vacuum_threshold = 1000,
+  autovacuum_vacuum_cost_delay = 0
+);
+alter table jobsdb.leases enable row level security;
+revoke all on jobsdb.leases from public, anon, authenticated, service_role;
+
+comment on table jobsdb.leases is
+'Where the running tasks of a job are: every running task is named by the row of its lease token. Rows whose tasks have all moved on are removed by whoever looks for expired leases.';
+comment on column jobsdb.leases.job_id is 'The job.';
+comment on column jobsdb.leases.org_id is 'Its organisation.';
+comment on column jobsdb.leases.token is 'The lease token of the tasks.';
+comment on column jobsdb.leases.look_at is 'When to look whether the lease has expired; infinity for a task that runs by plain SQL.';
+comment on column jobsdb.leases.task_ids is 'The tasks claimed with it, also those that have ended since.';
+
+create type jobsdb.claimed_task as (
+  id bigint,
+  job_id uuid,
+  org_id uuid,
+  batch int,
+  step int,
+  kind text,
+  input jsonb,
+  attempt int,
+  retry_count int,
+  lease_token uuid,
+  lease_expires_at timestamptz,
+  verdicts text[]  -- noqa: LT01
+);
+
+comment on type jobsdb.claimed_task is
+'What a worker is told of a task it has claimed. lease_token is the same for all tasks of a call; verdicts are those of complete_and_claim, the same in every row.';
+
+-- How much of its work an organisation may have done at once and per window; no row: as much as
+-- there is. The row is held while tasks are claimed, so the limits are exact.
+create table jobsdb.work_limits (
+  org_id uuid not null,
+  kind text not null,
+  max_running int,
+  max_starts int,
+  per interval,
+  window_began_at timestamptz not null default '-infinity',
+  starts int not null default 0,
+  constraint work_limits_pkey primary key (org_id, kind),
+  constraint a_rate_has_a_window check ((max_starts is null) = (per is null)),
+  constraint something_is_limited check (max_running is not null or max_starts is not null),
+  constraint limits_are_not_negative check (max_running >= 0 and max_starts >= 0 and per > '0')
+) with (fillfactor = 50);
+alter table jobsdb.work_limits enable row level security;
+revoke all on jobsdb.work_limits from public, anon, authenticated, service_role;
+
+comment on table jobsdb.work_limits is
+'Limits for the tasks of an organisation, of one kind or, with kind *, of all together. Set by jobsdb.limit_work.';
+comment on column jobsdb.work_limits.org_id is 'The organisation.';
+comment on column jobsdb.work_limits.kind is 'A kind of task, or * for all of them together.';
+comment on column jobsdb.work_limits.max_running is 'Tasks that may run at once; null: any number.';
+comment on column jobsdb.work_limits.max_starts is 'Tasks that may be claimed in one window; null: any number.';
+comment on column jobsdb.work_limits.per is 'Length of a window.';
+comment on column jobsdb.work_limits.window_began_at is 'Beginning of the present window: with the first claim after the last one.';
+comment on column jobsdb.work_limits.starts is 'Tasks claimed in the present window.';
 
 -- A step that may have ended unseen while another transaction planned on it: looked at again later,
 -- so that neither of the two ever waits for the other.

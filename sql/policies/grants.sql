@@ -39,4 +39,5 @@ on public.job_tasks to authenticated, service_role;
 
 -- Read by get_job_progress and recent_job_activity in the name of their caller; policies:
 -- private.sql.
-grant select on jobsdb.job_deltas, jobsdb.events, jobsdb.exact_jobs to authenticated, service_role;
+grant select on jobsdb.job_deltas, jobsdb.leases, jobsdb.events, jobsdb.exact_jobs
+to authenticated, service_role;

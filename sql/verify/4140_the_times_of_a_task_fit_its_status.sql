@@ -12,7 +12,7 @@ with suspects as (
   where
     (t.status in ('done', 'error', 'skipped')) = (t.finished_at is null)
     or (t.status = 'running' and t.started_at is null)
-    or (t.status = 'pending' and t.lease_token is not null)
+    or (t.status <> 'running' and t.lease_token is not null)
 )
 
 select
@@ -44,9 +44,9 @@ cross join
     ),
     (
       null,
-      'a lease of a pending task',
+      format('a lease of a task that is %s', t.status),
       'update public.job_tasks set lease_token = null, lease_expires_at = null',
-      t.status = 'pending' and t.lease_token is not null
+      t.status <> 'running' and t.lease_token is not null
     )
   ) as p (missing, extra, fix, is_so)
 where p.is_so

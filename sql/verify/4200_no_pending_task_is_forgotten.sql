@@ -24,7 +24,7 @@ where
   and j.status in ('pending', 'running')
   and t.pos is null
   and (
-    (t.waits_on is null and t.scheduled_for is null)
+    (t.waits_on is null and t.waits_until is null)
     or (
       t.waits_on is not null
       and not exists (

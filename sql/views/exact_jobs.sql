@@ -1,7 +1,7 @@
 -- bundle 1
 -- The counters of jobs and what still waits to be folded into them, in one statement: exact in
--- every snapshot. Pending is what is left over; only running tasks are looked up, in an index as
--- small as the number of workers. In a failed or cancelled job no task is open, whatever its row
+-- every snapshot. Pending is what is left over; only running tasks are looked up, by the leases
+-- of the job. In a failed or cancelled job no task is open, whatever its row
 -- still says.
 create or replace view jobsdb.exact_jobs with (security_invoker = true) as
 select
@@ -55,8 +55,14 @@ cross join
   ) as d
 cross join lateral (
   select count(*)::int as tasks_running
-  from public.job_tasks as t
-  where t.job_id = j.id and t.org_id = j.org_id and t.status = 'running'
+  from jobsdb.leases as l
+  cross join unnest(l.task_ids) as i (id)
+  inner join public.job_tasks as t on i.id = t.id and l.org_id = t.org_id
+  where
+    l.job_id = j.id
+    and l.org_id = j.org_id
+    and t.status = 'running'
+    and t.lease_token = l.token
 ) as r;
 revoke all on jobsdb.exact_jobs from public, anon, authenticated, service_role;
 grant select on jobsdb.exact_jobs to authenticated, service_role;

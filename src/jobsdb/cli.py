@@ -12,10 +12,12 @@ import click
 
 from jobsdb.errors import Exit, JobsdbError
 from jobsdb.options import (
+    Duration,
     InOrder,
     database_option,
     debug_option,
     json_option,
+    not_blank,
     patience_options,
     sample_database_option,
     version_option,
@@ -220,6 +222,74 @@ def status(database: str | None, as_json: bool) -> Exit:
 
     with connect.open_database(database) as conn:
         return state.run(conn, as_json=as_json)
+
+
+@cli.command(short_help="Run a shell command for each task.")
+@database_option
+@click.option(
+    "--kinds", required=True, callback=not_blank, metavar="KIND,...",
+    help="The kinds of task the command can do.",
+)  # fmt: skip
+@click.option(
+    "--exec", "command", required=True, callback=not_blank, metavar="CMD",
+    help="The shell command.",
+)  # fmt: skip
+@click.option(
+    "--slots", type=click.IntRange(1, 100), default=1, show_default=True,
+    help="How many tasks run at once.",
+)  # fmt: skip
+@click.option(
+    "--lease", type=Duration(1, 86_400), default="60s", show_default=True,
+    help="How long after the death of this worker others may take its tasks.",
+)  # fmt: skip
+@click.option("--org", type=click.UUID, metavar="UUID", help="Tasks of this organisation only.")
+@click.option("--worker", metavar="NAME", help="What to call this worker; else HOST:PID.")
+@click.option(
+    "--poll", type=Duration(0.05, 3_600), default="1s", show_default=True,
+    help="How long to wait when there is nothing to do.",
+)  # fmt: skip
+@click.option("--once", is_flag=True, help="Stop when nothing is left to claim now.")
+@debug_option
+def work(
+    database: str | None,
+    kinds: str,
+    command: str,
+    slots: int,
+    lease: float,
+    org: Any,
+    worker: str | None,
+    poll: float,
+    once: bool,
+) -> None:
+    """Claim tasks and run a shell command for each: the task comes as JSON on stdin.
+
+    Exit status 0: the task is done, and stdout is its output, a JSON object or nothing.
+    Another: it failed, stderr says why, and it is tried again as often as its kind allows.
+    JOBSDB_TASK_ID and JOBSDB_LEASE_TOKEN are set, for assert_lease.
+
+    SIGTERM or Ctrl-C: finish what runs; the second time, stop it and give its tasks back.
+
+    \b
+    Examples:
+      jobsdb work --kinds research --exec ./research.py
+      jobsdb work --kinds draft_email,follow_up --exec 'python agent.py' --slots 4
+      jobsdb work --kinds research --exec cat --once
+    """
+    import os
+    import platform
+
+    from jobsdb import work as working
+
+    working.Worker(
+        command=command,
+        kinds=kinds.replace(",", " ").split(),
+        slots=slots,
+        lease=lease,
+        org=org and str(org),
+        name=worker or f"{platform.node()}:{os.getpid()}",
+        poll=poll,
+        once=once,
+    ).run(database)
 
 
 @cli.command(short_help="Write SQL files that install jobsdb by hand.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from typing import Any
@@ -18,6 +19,9 @@ class Duration(click.ParamType[float]):
 
     name = "duration"
 
+    def __init__(self, least: float = 0.0, most: float = math.inf) -> None:
+        self.least, self.most = least, most
+
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> float:
@@ -27,7 +31,10 @@ class Duration(click.ParamType[float]):
         found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(ms|s|min|h)?", str(value).strip())
         if found is None:
             self.fail(f"{value!r} is not a length of time such as 500ms, 60s or 5min", param, ctx)
-        return float(found[1]) * _UNITS[found[2] or "s"]
+        seconds = float(found[1]) * _UNITS[found[2] or "s"]
+        if not self.least <= seconds <= self.most:
+            self.fail(f"{value!r} is not between {self.least:g} and {self.most:g} seconds")
+        return seconds
 
 
 class InOrder(click.Group):
@@ -41,6 +48,13 @@ class InOrder(click.Group):
 def _debug(ctx: click.Context, param: click.Parameter, value: bool) -> None:
     if value:
         ctx.find_root().ensure_object(dict)["debug"] = True
+
+
+def not_blank(ctx: click.Context, param: click.Parameter, value: str) -> str:
+    """A callback for options that mean nothing when empty."""
+    if not value.strip(", \t\r\n"):
+        raise click.BadParameter("it is empty")
+    return value
 
 
 def _print_version(ctx: click.Context, param: click.Parameter, value: bool) -> None:

@@ -24,8 +24,12 @@ begin
   end if;
 
   if new.status = 'running' and new.paused_at is null then
-    insert into jobsdb.runnable_jobs (job_id, org_id)
-    values (new.id, new.org_id)
+    insert into jobsdb.runnable_jobs (job_id, org_id, is_limited)
+    values (
+      new.id,
+      new.org_id,
+      exists (select from jobsdb.work_limits as l where l.org_id = new.org_id)
+    )
     on conflict do nothing;
   else
     delete from jobsdb.runnable_jobs as r where r.job_id = new.id;

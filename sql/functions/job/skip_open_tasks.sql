@@ -16,41 +16,78 @@ as $$
 declare
   v_skipped int := 0;
   v_rows int;
-  v_status text;
+  v_where text;
 begin
-  foreach v_status in array array['pending', 'running'] loop
+  -- Every open task is in one of these small indexes, or named by a lease.
+  foreach v_where in array array['ready', 'waiting', 'later', 'running'] loop
     update public.job_tasks as t
     set
       status = 'skipped',
       finished_at = now(),
       waits_on = null,
+      waits_until = null,
+      pos = null,
       lease_token = null,
       lease_expires_at = null,
       locked_by = null,
       rev = t.rev + 1
-    where t.id = any(array(
-      select q.id
-      from public.job_tasks as q
-      where q.job_id = skip_open_tasks.job_id and q.status = v_status
-      limit skip_open_tasks.max_rows - v_skipped
-      for update skip locked
-    ));
+    where t.id = any(case v_where
+      when 'ready' then array(
+        select q.id
+        from public.job_tasks as q
+        where q.job_id = skip_open_tasks.job_id and q.pos is not null
+        limit skip_open_tasks.max_rows - v_skipped
+        for update skip locked
+      )
+      when 'waiting' then array(
+        select q.id
+        from public.job_tasks as q
+        where q.job_id = skip_open_tasks.job_id and q.waits_on is not null
+        limit skip_open_tasks.max_rows - v_skipped
+        for update skip locked
+      )
+      when 'later' then array(
+        select q.id
+        from public.job_tasks as q
+        where q.job_id = skip_open_tasks.job_id and q.waits_until is not null
+        limit skip_open_tasks.max_rows - v_skipped
+        for update skip locked
+      )
+      else array(
+        select q.id
+        from jobsdb.leases as l
+        cross join unnest(l.task_ids) as i (id)
+        inner join public.job_tasks as q on q.id = i.id
+        where l.job_id = skip_open_tasks.job_id and q.org_id = l.org_id and q.status = 'running'
+        limit skip_open_tasks.max_rows - v_skipped
+        for update of q skip locked
+      )
+    end);
     get diagnostics v_rows = row_count;
     v_skipped := v_skipped + v_rows;
   end loop;
 
-  -- An old snapshot may miss some: only a fresh one can tell that nothing is left.
-  delete from jobsdb.closed_jobs as c
-  where c.job_id = skip_open_tasks.job_id
-    and current_setting('transaction_isolation') = 'read committed'
-    and not exists (
-      select from public.job_tasks as q
-      where q.job_id = c.job_id and q.status = 'pending'
-    )
-    and not exists (
-      select from public.job_tasks as q
-      where q.job_id = c.job_id and q.status = 'running'
-    );
+  -- The note stays for five minutes even when nothing is left, so that a straggler is found.
+  if current_setting('transaction_isolation') = 'read committed' then
+    delete from jobsdb.closed_jobs as c
+    where c.job_id = skip_open_tasks.job_id
+      and c.closed_at < now() - interval '5 minutes'
+      and not exists (
+        select from public.job_tasks as q where q.job_id = c.job_id and q.pos is not null
+      )
+      and not exists (
+        select from public.job_tasks as q where q.job_id = c.job_id and q.waits_on is not null
+      )
+      and not exists (
+        select from public.job_tasks as q where q.job_id = c.job_id and q.waits_until is not null
+      )
+      and not exists (
+        select from jobsdb.leases as l
+        cross join unnest(l.task_ids) as i (id)
+        inner join public.job_tasks as q on q.id = i.id and q.org_id = l.org_id
+        where l.job_id = c.job_id and q.status = 'running'
+      );
+  end if;
   return v_skipped;
 end;
 $$;

@@ -23,8 +23,8 @@ begin
     perform jobsdb.refuse_trigger('public.job_tasks');
   end if;
 
-  select j.org_id, k.kind
-  into v_org_id, v_kind
+  select j.org_id, k.kind, coalesce(new.max_retries, k.max_retries)
+  into v_org_id, v_kind, new.max_retries
   from public.jobs as j
   left join jobsdb.task_kinds as k on k.kind = new.kind
   where j.id = new.job_id;
@@ -104,10 +104,16 @@ begin
     );
   end if;
 
-  new.pos := case
-    when new.waits_on is null and coalesce(new.scheduled_for <= now(), true)
-      then nextval('jobsdb.task_order')
-  end;
+  if new.waits_on is not null then
+    return new;
+  end if;
+  if new.scheduled_for > now() then
+    new.waits_until := new.scheduled_for;
+  elsif new.priority = 0 then
+    new.pos := nextval('jobsdb.task_order');
+  else
+    new.pos := jobsdb.next_pos(new.job_id, new.kind, new.priority);
+  end if;
   return new;
 end;
 $$;

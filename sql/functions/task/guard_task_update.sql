@@ -36,12 +36,10 @@ begin
 
   if new.status = old.status then
     if new.status = 'pending'
-      and new.scheduled_for is distinct from old.scheduled_for
-      and new.waits_on is null then
-      new.pos := case
-        when coalesce(new.scheduled_for <= now(), true)
-          then coalesce(old.pos, nextval('jobsdb.task_order'))
-      end;
+      and new.waits_on is null
+      and (new.scheduled_for, new.priority) is distinct from (old.scheduled_for, old.priority) then
+      new.waits_until := case when new.scheduled_for > now() then new.scheduled_for end;
+      new.pos := case when new.waits_until is null then jobsdb.next_pos(new.job_id, new.kind, new.priority) end;
     end if;
     -- The times fit the status: an ended task has an end, no other has.
     new.finished_at := case
@@ -78,26 +76,37 @@ begin
     );
   end if;
 
-  -- Plain SQL beats a worker: its token is stale from here on.
+  -- Plain SQL beats a worker: its token is stale from here on. A lease of this task alone goes; one
+  -- of several is removed by whoever looks for expired ones.
+  if old.lease_token is not null then
+    delete from jobsdb.leases as l
+    where l.job_id = old.job_id and l.token = old.lease_token and cardinality(l.task_ids) = 1;
+  end if;
   new.lease_token := null;
   new.lease_expires_at := null;
   new.locked_by := null;
   new.waits_on := null;
+  new.waits_until := null;
+  new.pos := null;
 
   case new.status::text
     when 'running' then
       new.started_at := coalesce(nullif(new.started_at, old.started_at), now());
       new.finished_at := null;
+      -- It is found like any other running task, but its lease never ends and nobody knows it.
+      new.lease_token := gen_random_uuid();
+      insert into jobsdb.leases (job_id, org_id, token, look_at, task_ids)
+      values (old.job_id, old.org_id, new.lease_token, 'infinity', array[old.id]);
     when 'pending' then
       new.started_at := null;
       new.finished_at := null;
       new.waits_on := jobsdb.next_wait(
         old.job_id, old.org_id, old.batch, old.step, old.depends_on, old.id
       );
-      new.pos := case
-        when new.waits_on is null and coalesce(new.scheduled_for <= now(), true)
-          then nextval('jobsdb.task_order')
-      end;
+      if new.waits_on is null then
+        new.waits_until := case when new.scheduled_for > now() then new.scheduled_for end;
+        new.pos := case when new.waits_until is null then jobsdb.next_pos(new.job_id, new.kind, new.priority) end;
+      end if;
     else
       new.finished_at := coalesce(nullif(new.finished_at, old.finished_at), now());
   end case;

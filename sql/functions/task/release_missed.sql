@@ -18,8 +18,6 @@ as $$
 declare
   v_note record;
   v_step record;
-  v_task record;
-  v_wait int;
   v_released int := 0;
 begin
   for v_note in
@@ -58,30 +56,9 @@ begin
       continue;
     end if;
 
-    for v_task in
-      select w.id, w.org_id, w.depends_on, w.scheduled_for
-      from public.job_tasks as w
-      where w.job_id = v_note.job_id
-        and w.batch = v_note.batch
-        and w.waits_on = v_note.step
-        and w.status = 'pending'
-      order by w.id
-      for no key update skip locked
-    loop
-      v_wait := jobsdb.next_wait(
-        v_note.job_id, v_note.org_id, v_note.batch, v_note.step, v_task.depends_on, v_task.id
-      );
-      update public.job_tasks as t
-      set
-        waits_on = v_wait,
-        pos = case
-          when v_wait is null and coalesce(v_task.scheduled_for <= now(), true)
-            then nextval('jobsdb.task_order')
-        end,
-        rev = t.rev + 1
-      where t.id = v_task.id;
-      v_released := v_released + (v_wait is null)::int;
-    end loop;
+    v_released := v_released + jobsdb.release_step(
+      v_note.job_id, v_note.org_id, v_note.batch, v_note.step
+    );
 
     -- Kept, not written anew: a new note would call for this function again when the transaction
     -- commits, and again, for as long as somebody holds the watcher.

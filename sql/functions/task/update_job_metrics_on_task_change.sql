@@ -35,11 +35,7 @@ begin
         if v_status in ('succeeded', 'failed', 'cancelled') then
           perform jobsdb.refuse_finished_job(v_change.job_id, v_status, 'no task can be added');
         end if;
-        insert into jobsdb.job_deltas (job_id, org_id, tasks_total)
-        values (v_change.job_id, v_change.org_id, v_change.tasks);
-        if jobsdb.lock_job(v_change.job_id) then
-          perform jobsdb.fold_job(v_change.job_id);
-        end if;
+        perform jobsdb.count_tasks(v_change.job_id, v_change.org_id, v_change.tasks, 0, 0);
       end loop;
 
       for v_change in
@@ -81,9 +77,12 @@ begin
         order by o.job_id
       loop
         -- Nothing to count when the job itself goes.
-        continue when not exists (
+        if not exists (
           select from public.jobs as j where j.id = v_change.job_id and j.org_id = v_change.org_id
-        );
+        ) then
+          delete from jobsdb.leases as l where l.job_id = v_change.job_id;
+          continue;
+        end if;
         insert into jobsdb.job_deltas (
           job_id, org_id, tasks_total, tasks_done, tasks_error, tasks_skipped
         )

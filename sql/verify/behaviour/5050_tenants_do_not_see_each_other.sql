@@ -59,7 +59,20 @@ from (
   ('get_job_cards', 'no row', 'select * from public.get_job_cards({job})'),
   ('get_job_progress', 'no row', 'select * from public.get_job_progress({job})'),
   ('get_job_metrics_for_org', 'no row', 'select * from public.get_job_metrics_for_org({a})'),
-  ('refresh_job_metrics', '42501', 'select public.refresh_job_metrics()')
+  ('refresh_job_metrics', '42501', 'select public.refresh_job_metrics()'),
+  ('claim_tasks', '42501', 'select public.claim_tasks(''b'')'),
+  ('complete_tasks', '42501', 'select public.complete_tasks(array[{task}::bigint], {b})'),
+  (
+    'complete_and_claim',
+    '42501',
+    'select public.complete_and_claim(array[{task}::bigint], {b}, null, ''b'')'
+  ),
+  ('heartbeat_tasks', '42501', 'select public.heartbeat_tasks(array[{task}::bigint], {b})'),
+  ('fail_tasks', '42501', 'select public.fail_tasks(array[{task}::bigint], {b})'),
+  ('release_tasks', '42501', 'select public.release_tasks(array[{task}::bigint], {b})'),
+  ('assert_lease', '42501', 'select public.assert_lease({task}, {b})'),
+  ('retry_job', '42501', 'select public.retry_job({job})'),
+  ('tick', '42501', 'select public.tick()')
 ) as f (name, expected, statement)
 cross join lateral jobsdb_proof.ends(
   format('tenant b calls %s for a job of a', f.name), f.expected, f.statement

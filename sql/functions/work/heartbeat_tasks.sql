@@ -1,0 +1,58 @@
+-- bundle 1
+-- Only the tasks' own rows change, in place; the lease's row says no more than when to look.
+create or replace function public.heartbeat_tasks(
+  task_ids bigint[],
+  lease_token uuid,
+  lease interval default '1 minute'
+)
+returns text[]
+language plpgsql
+volatile
+parallel unsafe
+security definer
+set search_path to pg_catalog, pg_temp
+set plan_cache_mode to force_generic_plan
+as $$
+declare
+  v_held bigint[];
+  v_all_runnable boolean;
+begin
+  perform jobsdb.check_task_ids(heartbeat_tasks.task_ids);
+  perform jobsdb.refuse_claim('worker', 1, null, heartbeat_tasks.lease);
+
+  with held as (
+    update public.job_tasks as t
+    set
+      lease_expires_at = clock_timestamp() + heartbeat_tasks.lease,
+      rev = t.rev + 1
+    where t.id = any(heartbeat_tasks.task_ids)
+      and t.status = 'running'
+      and t.lease_token = heartbeat_tasks.lease_token
+      and exists (
+        select from public.jobs as j
+        where j.id = t.job_id and j.org_id = t.org_id and j.status in ('pending', 'running')
+      )
+    returning t.id, t.job_id
+  )
+  select
+    array_agg(h.id),
+    bool_and(exists (select from jobsdb.runnable_jobs as r where r.job_id = h.job_id))
+  into v_held, v_all_runnable
+  from held as h;
+
+  if v_all_runnable and cardinality(v_held) = cardinality(heartbeat_tasks.task_ids) then
+    return array_fill('ok'::text, array[cardinality(v_held)]);
+  end if;
+  return jobsdb.task_verdicts(heartbeat_tasks.task_ids, v_held);
+end;
+$$;
+revoke all on function public.heartbeat_tasks(bigint[], uuid, interval)
+from public, anon, authenticated, service_role;
+grant execute on function public.heartbeat_tasks(bigint[], uuid, interval) to service_role;
+
+comment on function public.heartbeat_tasks(bigint[], uuid, interval) is
+'Keeps claimed tasks for one more lease from now, and tells the worker what has become of them. Service role only.
+Units:   call it at a third of the lease; at most 10,000 tasks.
+Returns: by position ok, paused (still held, but its job is paused), cancelled (stop, its job is finished), revoked (stop, somebody else has it or it was taken away) or not_found.
+Errors:  JB011 bad list or lease; JB050 too many.
+Source:  sql/functions/work/heartbeat_tasks.sql';
