@@ -14,7 +14,7 @@ PG15 := /usr/lib/postgresql/15/bin
 #   ban-create-domain-with-constraint                 a status is a domain: the check is compiled once a session
 SQUAWK_EXCLUDE := require-lock-timeout,require-statement-timeout,prefer-bigint-over-int,ban-create-domain-with-constraint
 
-.PHONY: demo test test-18 test-15 soak lint fmt golden bench
+.PHONY: demo test test-18 test-15 soak lint fmt golden bench bench-check
 .DELETE_ON_ERROR:
 
 demo: $(READY)
@@ -57,6 +57,11 @@ golden: $(READY)
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks.queues
+
+# Bytes, buffers, flushes and instructions: they repeat, so they can be held against bars anywhere.
+bench-check: $(READY)
+	$(BIN)/python -m benchmarks.check
 
 # The virtual environment holds this folder's path and its Python's: made anew when either is gone.
 ifneq ($(shell cat $(READY) 2>/dev/null && $(BIN)/python -c ''  2>/dev/null && echo ok),$(CURDIR) ok)

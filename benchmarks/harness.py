@@ -20,7 +20,7 @@ class Figure:
 
     what: str
     unit: str
-    """seconds (only the ratio counts) or buffers"""
+    """seconds (only the ratio counts), buffers, bytes, flushes or instructions"""
     bar: float
     subject: list[float]
     reference: list[float]
@@ -86,3 +86,12 @@ def buffers(conn: psycopg.Connection, statement: str) -> float:
     )
     top = plan[0]["Plan"]
     return float(top["Shared Hit Blocks"] + top["Shared Read Blocks"])
+
+
+def wal(conn: psycopg.Connection, action: Callable[[], object]) -> float:
+    """Bytes of write-ahead log that an action writes, on a server where nobody else writes."""
+    position = "select pg_current_wal_insert_lsn() - '0/0'"
+    (before,) = conn.execute(position).fetchone() or (0,)
+    action()
+    (after,) = conn.execute(position).fetchone() or (0,)
+    return float(after - before)

@@ -554,7 +554,7 @@ create table jobsdb.missed_steps (
   xid xid8 not null default pg_current_xact_id(),
   by_its_end boolean not null default false,
   noted_at timestamptz not null default now(),
-  constraint missed_steps_pkey primary key (job_id, id)
+  constraint missed_steps_pkey primary key (job_id, batch, step, id)
 );
 alter table jobsdb.missed_steps enable row level security;
 revoke all on jobsdb.missed_steps from public, anon, authenticated, service_role;

@@ -2,6 +2,7 @@
 -- Rows somebody holds are left for later: either he finishes them, and that counts, or he is
 -- refused and the next call skips them. The counters already say "skipped", so nothing is counted
 -- here.
+-- No sequential scans: see jobsdb.guard_task_insert.
 create or replace function jobsdb.skip_open_tasks(
   job_id uuid,
   max_rows int
@@ -12,6 +13,7 @@ volatile
 parallel unsafe
 security definer
 set search_path to pg_catalog, pg_temp
+set enable_seqscan to off
 as $$
 declare
   v_skipped int := 0;

@@ -55,7 +55,15 @@ begin
     limit 1;
   end if;
 
-  if not v_watch.is_ours then
+  -- One note of a step is enough for all that this transaction plans on it.
+  if not v_watch.is_ours and not exists (
+    select from jobsdb.missed_steps as m
+    where m.job_id = next_wait.job_id
+      and m.batch = next_wait.batch
+      and m.step = v_watch.step
+      and m.xid = pg_current_xact_id()
+      and not m.by_its_end
+  ) then
     insert into jobsdb.missed_steps (job_id, org_id, batch, step)
     values (next_wait.job_id, next_wait.org_id, next_wait.batch, v_watch.step);
   end if;

@@ -30,7 +30,7 @@ begin
       m.by_its_end and m.xid = pg_current_xact_id() as is_ending
     from jobsdb.missed_steps as m
     where m.job_id = release_missed.job_id or release_missed.job_id is null
-    order by m.job_id, m.id
+    order by m.job_id, m.batch, m.step, m.id
     limit release_missed.max_steps
     for update skip locked
   loop
@@ -52,7 +52,11 @@ begin
       continue when not found;
     end if;
     if v_step.status in ('pending', 'running', 'error') then
-      delete from jobsdb.missed_steps as m where m.job_id = v_note.job_id and m.id = v_note.id;
+      delete from jobsdb.missed_steps as m
+      where m.job_id = v_note.job_id
+        and m.batch = v_note.batch
+        and m.step = v_note.step
+        and m.id = v_note.id;
       continue;
     end if;
 
@@ -64,6 +68,8 @@ begin
     -- commits, and again, for as long as somebody holds the watcher.
     delete from jobsdb.missed_steps as m
     where m.job_id = v_note.job_id
+      and m.batch = v_note.batch
+      and m.step = v_note.step
       and m.id = v_note.id
       and not exists (
         select from public.job_tasks as w

@@ -2,6 +2,7 @@
 -- Once per statement, from its transition tables: rows that ON CONFLICT or another trigger has
 -- dropped are not in them. Jobs in order of id, so that two statements never wait for each other in
 -- a circle.
+-- No sequential scans: see jobsdb.guard_task_insert.
 create or replace function jobsdb.update_job_metrics_on_task_change()
 returns trigger
 language plpgsql
@@ -9,6 +10,7 @@ volatile
 parallel unsafe
 security definer
 set search_path to pg_catalog, pg_temp
+set enable_seqscan to off
 as $$
 declare
   v_change record;

@@ -63,9 +63,13 @@ begin
       t.org_id,
       t.batch,
       t.step,
-      exists (
-        select from public.job_tasks as w
-        where w.job_id = t.job_id and w.batch = t.batch and w.waits_on = t.step
+      -- By the order of the index: however many wait for one step, only one is read.
+      t.step = (
+        select w.waits_on
+        from public.job_tasks as w
+        where w.job_id = t.job_id and w.batch = t.batch and w.waits_on >= t.step
+        order by w.waits_on
+        limit 1
       ) as is_awaited
     into v_done;
     if found then
@@ -138,6 +142,8 @@ begin
       when v_lease_job_id is null then gen_random_uuid()
       else complete_and_claim.lease_token
     end;
+    -- An organisation with limits ends the search, so that its turn is not lost: limits are kept in
+    -- jobsdb.claim_in_turn.
     update public.job_tasks as t
     set
       status = 'running',
@@ -151,22 +157,23 @@ begin
     where t.ctid = (
       select n.ctid
       from (
-        select r.job_id, r.marks
+        select r.job_id, r.is_limited, r.marks
         from jobsdb.runnable_jobs as r
-        where not r.is_limited
-          and (complete_and_claim.org_id is null or r.org_id = complete_and_claim.org_id)
+        where complete_and_claim.org_id is null or r.org_id = complete_and_claim.org_id
         order by uuid_hash_extended(r.org_id, v_seed), uuid_hash_extended(r.job_id, v_seed)
       ) as r
-      cross join lateral (
+      left join lateral (
         select c.ctid
         from public.job_tasks as c
-        where c.job_id = r.job_id
+        where not r.is_limited
+          and c.job_id = r.job_id
           and c.kind = v_kind
           and c.pos >= coalesce((r.marks ->> v_kind)::bigint, -9223372036854775808)
         order by c.pos
         limit 1
         for no key update skip locked
-      ) as n
+      ) as n on true
+      where n.ctid is not null or r.is_limited
       limit 1
     )
     returning

@@ -1,4 +1,5 @@
 -- bundle 1
+-- No sequential scans: see jobsdb.guard_task_insert.
 create or replace function jobsdb.end_step(
   job_id uuid,
   org_id uuid,
@@ -11,6 +12,7 @@ volatile
 parallel unsafe
 security definer
 set search_path to pg_catalog, pg_temp
+set enable_seqscan to off
 as $$
 begin
   if current_setting('transaction_isolation') = 'read committed' then

@@ -1,5 +1,6 @@
 -- bundle 1
 -- Jobs in order of id, though nobody is waited for.
+-- No sequential scans: see jobsdb.guard_task_insert.
 create or replace function jobsdb.settle_tasks(
   task_ids bigint[],
   lease_token uuid,
@@ -11,6 +12,7 @@ volatile
 parallel unsafe
 security definer
 set search_path to pg_catalog, pg_temp
+set enable_seqscan to off
 as $$
 declare
   v_job record;
