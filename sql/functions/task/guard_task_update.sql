@@ -34,12 +34,17 @@ begin
     perform jobsdb.check_document('output', new.output);
   end if;
 
+  new.max_retries := coalesce(new.max_retries, old.max_retries);
   if new.status = old.status then
-    if new.status = 'pending'
-      and new.waits_on is null
-      and (new.scheduled_for, new.priority) is distinct from (old.scheduled_for, old.priority) then
-      new.waits_until := case when new.scheduled_for > now() then new.scheduled_for end;
-      new.pos := case when new.waits_until is null then jobsdb.next_pos(new.job_id, new.kind, new.priority) end;
+    if new.status = 'pending' and new.waits_on is null then
+      if new.scheduled_for is distinct from old.scheduled_for then
+        new.waits_until := case when new.scheduled_for > now() then new.scheduled_for end;
+      end if;
+      if new.waits_until is not null then
+        new.pos := null;
+      elsif old.pos is null or new.priority <> old.priority then
+        new.pos := jobsdb.next_pos(new.job_id, new.kind, new.priority);
+      end if;
     end if;
     -- The times fit the status: an ended task has an end, no other has.
     new.finished_at := case
@@ -105,7 +110,10 @@ begin
       );
       if new.waits_on is null then
         new.waits_until := case when new.scheduled_for > now() then new.scheduled_for end;
-        new.pos := case when new.waits_until is null then jobsdb.next_pos(new.job_id, new.kind, new.priority) end;
+        new.pos := case
+          when new.waits_until is null
+            then jobsdb.next_pos(new.job_id, new.kind, new.priority)
+        end;
       end if;
     else
       new.finished_at := coalesce(nullif(new.finished_at, old.finished_at), now());

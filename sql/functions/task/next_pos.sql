@@ -20,6 +20,8 @@ declare
     - greatest(-1000, least(1000, next_pos.priority))::bigint * 1000000000000;
 begin
   if v_pos < 0 then
+    -- Jobs first: whoever pauses or cancels holds the job and asks for the mark.
+    perform from public.jobs as j where j.id = next_pos.job_id for key share;
     update jobsdb.runnable_jobs as r
     set marks = r.marks - next_pos.kind
     where r.job_id = (

@@ -19,6 +19,7 @@ begin
       hint = 'Send them in several calls.';
   elsif check_task_ids.task_ids is null
     or array_ndims(check_task_ids.task_ids) > 1
+    or array_lower(check_task_ids.task_ids, 1) <> 1
     or array_position(check_task_ids.task_ids, null) is not null then
     raise exception using
       errcode = 'JB011',
@@ -35,10 +36,13 @@ begin
   elsif check_task_ids.results <> cardinality(check_task_ids.task_ids) then
     raise exception using
       errcode = 'JB011',
-      message = format(
-        '%s results do not fit %s tasks',
-        check_task_ids.results, cardinality(check_task_ids.task_ids)
-      ),
+      message = case
+        when check_task_ids.results < 0 then 'the results are no plain list'
+        else format(
+          '%s results do not fit %s tasks',
+          check_task_ids.results, cardinality(check_task_ids.task_ids)
+        )
+      end,
       detail = 'Results go with task_ids by position.',
       hint = 'Pass one for each task, null where there is none, or leave the whole list out.';
   end if;
@@ -48,7 +52,7 @@ revoke all on function jobsdb.check_task_ids(bigint[], int)
 from public, anon, authenticated, service_role;
 
 comment on function jobsdb.check_task_ids(bigint[], int) is
-'Refuses a list of tasks that no worker can mean: null, with nulls or repetitions, or with another number of results.
+'Refuses a list of tasks that no worker can mean: null, with nulls or repetitions, or with another number of results (below 0: not in one dimension).
 Returns: nothing.
 Errors:  JB011 bad list; JB050 more than 10,000.
 Source:  sql/functions/work/check_task_ids.sql';

@@ -119,7 +119,7 @@ begin
         if v_job.is_limited then
           perform jobsdb.spend_allowance(v_job.org_id, v_kind, v_rows);
         end if;
-        if random() < 0.005 * v_rows or v_round = 2 then
+        if random() < 0.005 * v_rows or (v_round = 2 and v_job.marks ? v_kind) then
           perform jobsdb.move_mark(
             v_job.job_id, v_kind, v_round = 2 or random() < 0.1
           );

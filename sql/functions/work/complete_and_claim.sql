@@ -43,8 +43,10 @@ begin
     from unnest(complete_and_claim.outputs) as o (output)
     where pg_column_size(o.output) >= 300;
   end if;
-  if cardinality(complete_and_claim.task_ids) = 1
-    and coalesce(cardinality(complete_and_claim.outputs) = 1, true) then
+  if array_dims(complete_and_claim.task_ids) = '[1:1]'
+    and coalesce(
+      array_dims(complete_and_claim.outputs) = '[1:1]', complete_and_claim.outputs is null
+    ) then
     update public.job_tasks as t
     set
       status = 'done',
@@ -111,7 +113,7 @@ begin
 
   -- Claim. max_tasks 0 is complete_tasks.
   if (
-    complete_and_claim.worker <> ''
+    length(complete_and_claim.worker) between 1 and 200
     and complete_and_claim.max_tasks between 0 and 10000
     and complete_and_claim.lease > '0'
     and complete_and_claim.lease <= '1 day'

@@ -1,4 +1,6 @@
 -- bundle 1
+-- Rows are locked in order of id first, here and in its sisters: an UPDATE takes them in the
+-- order of its plan, and could wait crosswise with plain SQL.
 create or replace function jobsdb.complete_many(
   task_ids bigint[],
   lease_token uuid,
@@ -16,7 +18,13 @@ declare
   v_ended bigint[];
   v_all_runnable boolean;
 begin
-  perform jobsdb.check_task_ids(complete_many.task_ids, cardinality(complete_many.outputs));
+  perform jobsdb.check_task_ids(
+    complete_many.task_ids,
+    case
+      when array_ndims(complete_many.outputs) > 1 then -1
+      else cardinality(complete_many.outputs)
+    end
+  );
 
   with ended as (
     update public.job_tasks as t
@@ -28,7 +36,15 @@ begin
       locked_by = null,
       output = complete_many.outputs[array_position(complete_many.task_ids, t.id)],
       rev = t.rev + 1
-    where t.id = any(complete_many.task_ids)
+    where t.id = any(array(
+        select q.id
+        from public.job_tasks as q
+        where q.id = any(complete_many.task_ids)
+          and q.status = 'running'
+          and q.lease_token = complete_many.lease_token
+        order by q.id
+        for no key update
+      ))
       and t.status = 'running'
       and t.lease_token = complete_many.lease_token
       and exists (

@@ -19,7 +19,13 @@ declare
   v_failed bigint[];
   v_given_up bigint[];
 begin
-  perform jobsdb.check_task_ids(fail_tasks.task_ids, cardinality(fail_tasks.errors));
+  perform jobsdb.check_task_ids(
+    fail_tasks.task_ids,
+    case
+      when array_ndims(fail_tasks.errors) > 1 then -1
+      else cardinality(fail_tasks.errors)
+    end
+  );
 
   with failed as (
     update public.job_tasks as t
@@ -28,7 +34,7 @@ begin
       waits_until = case
         when f.again
           then clock_timestamp()
-            + least(k.backoff_limit, k.backoff * 2 ^ least(t.retry_count, 30))
+            + least(k.backoff_limit, k.backoff * 2 ^ greatest(0, least(t.retry_count, 30)))
             * (0.5 + random() / 2)
       end,
       retry_count = t.retry_count + f.again::int,
@@ -47,7 +53,15 @@ begin
       select coalesce(fail_tasks.retry, true)
         and o.retry_count < coalesce(o.max_retries, k.max_retries) as again
     ) as f
-    where o.id = any(fail_tasks.task_ids)
+    where o.id = any(array(
+        select q.id
+        from public.job_tasks as q
+        where q.id = any(fail_tasks.task_ids)
+          and q.status = 'running'
+          and q.lease_token = fail_tasks.lease_token
+        order by q.id
+        for no key update
+      ))
       and t.id = o.id
       and t.org_id = o.org_id
       and t.status = 'running'

@@ -1,5 +1,6 @@
 -- bundle 1
--- Only the tasks' own rows change, in place; the lease's row says no more than when to look.
+-- The tasks' own rows say until when they are held; the lease's row, when to look. Whoever has that
+-- is just looking, and is not waited for.
 create or replace function public.heartbeat_tasks(
   task_ids bigint[],
   lease_token uuid,
@@ -25,7 +26,15 @@ begin
     set
       lease_expires_at = clock_timestamp() + heartbeat_tasks.lease,
       rev = t.rev + 1
-    where t.id = any(heartbeat_tasks.task_ids)
+    where t.id = any(array(
+        select q.id
+        from public.job_tasks as q
+        where q.id = any(heartbeat_tasks.task_ids)
+          and q.status = 'running'
+          and q.lease_token = heartbeat_tasks.lease_token
+        order by q.id
+        for no key update
+      ))
       and t.status = 'running'
       and t.lease_token = heartbeat_tasks.lease_token
       and exists (
@@ -39,6 +48,20 @@ begin
     bool_and(exists (select from jobsdb.runnable_jobs as r where r.job_id = h.job_id))
   into v_held, v_all_runnable
   from held as h;
+
+  update jobsdb.leases as l
+  set look_at = (
+    select min(t.lease_expires_at)
+    from public.job_tasks as t
+    where t.id = any(l.task_ids) and t.status = 'running' and t.lease_token = l.token
+  )
+  where (l.job_id, l.token) in (
+    select m.job_id, m.token
+    from jobsdb.leases as m
+    where m.job_id in (select t.job_id from public.job_tasks as t where t.id = any(v_held))
+      and m.token = heartbeat_tasks.lease_token
+    for no key update skip locked
+  );
 
   if v_all_runnable and cardinality(v_held) = cardinality(heartbeat_tasks.task_ids) then
     return array_fill('ok'::text, array[cardinality(v_held)]);

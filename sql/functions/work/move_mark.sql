@@ -23,8 +23,7 @@ begin
   select coalesce((r.marks ->> move_mark.kind)::bigint, v_none)
   into v_mark
   from jobsdb.runnable_jobs as r
-  where r.job_id = move_mark.job_id
-  for no key update skip locked;
+  where r.job_id = move_mark.job_id;
   if not found then
     return;
   end if;
@@ -41,7 +40,12 @@ begin
   if v_low < v_mark or v_low > greatest(v_mark, 0) + 1000 then
     update jobsdb.runnable_jobs as r
     set marks = r.marks || jsonb_build_object(move_mark.kind, v_low)
-    where r.job_id = move_mark.job_id;
+    where r.job_id = (
+      select m.job_id
+      from jobsdb.runnable_jobs as m
+      where m.job_id = move_mark.job_id
+      for no key update skip locked
+    );
   end if;
 end;
 $$;

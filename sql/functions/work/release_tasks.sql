@@ -26,7 +26,15 @@ begin
       lease_token = null,
       locked_by = null,
       rev = t.rev + 1
-    where t.id = any(release_tasks.task_ids)
+    where t.id = any(array(
+        select q.id
+        from public.job_tasks as q
+        where q.id = any(release_tasks.task_ids)
+          and q.status = 'running'
+          and q.lease_token = release_tasks.lease_token
+        order by q.id
+        for no key update
+      ))
       and t.status = 'running'
       and t.lease_token = release_tasks.lease_token
       and exists (

@@ -39,24 +39,26 @@ begin
       set
         status = case
           when not v_is_open then 'skipped'
-          when t.retry_count < t.max_retries then 'pending'
+          when t.retry_count < coalesce(t.max_retries, 0) then 'pending'
           else 'error'
         end,
         pos = case
-          when v_is_open and t.retry_count < t.max_retries then jobsdb.next_pos(t.job_id, t.kind, t.priority)
+          when v_is_open and t.retry_count < coalesce(t.max_retries, 0)
+            then jobsdb.next_pos(t.job_id, t.kind, t.priority)
         end,
-        retry_count = t.retry_count + (v_is_open and t.retry_count < t.max_retries)::int,
+        retry_count = t.retry_count
+          + (v_is_open and t.retry_count < coalesce(t.max_retries, 0))::int,
         started_at = case
-          when not (v_is_open and t.retry_count < t.max_retries) then t.started_at
+          when not (v_is_open and t.retry_count < coalesce(t.max_retries, 0)) then t.started_at
         end,
         finished_at = case
-          when not (v_is_open and t.retry_count < t.max_retries) then now()
+          when not (v_is_open and t.retry_count < coalesce(t.max_retries, 0)) then now()
         end,
         error_message = case
           when v_is_open
             then format(
               'lost with its worker %s: the lease ended at %s, for the %s. time',
-              t.locked_by, t.lease_expires_at, t.retry_count + 1
+              t.locked_by, t.lease_expires_at, t.retry_count::bigint + 1
             )
           else t.error_message
         end,

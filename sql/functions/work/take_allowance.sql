@@ -19,6 +19,10 @@ declare
   v_allowed int := take_allowance.wanted;
   v_limits int := 0;
 begin
+  -- An old snapshot does not see what others have claimed.
+  if current_setting('transaction_isolation') <> 'read committed' then
+    return 0;
+  end if;
   for v_limit in
     select l.kind, l.max_running, l.max_starts, l.per, l.window_began_at, l.starts
     from jobsdb.work_limits as l
