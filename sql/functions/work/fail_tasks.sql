@@ -16,7 +16,7 @@ set search_path to pg_catalog, pg_temp
 set plan_cache_mode to force_generic_plan
 as $$
 declare
-  v_failed bigint[];
+  v_held bigint[];
   v_given_up bigint[];
 begin
   perform jobsdb.check_task_ids(
@@ -26,6 +26,7 @@ begin
       else cardinality(fail_tasks.errors)
     end
   );
+  v_held := jobsdb.take_held_tasks(fail_tasks.task_ids, fail_tasks.lease_token);
 
   with failed as (
     update public.job_tasks as t
@@ -53,32 +54,16 @@ begin
       select coalesce(fail_tasks.retry, true)
         and o.retry_count < coalesce(o.max_retries, k.max_retries) as again
     ) as f
-    where o.id = any(array(
-        select q.id
-        from public.job_tasks as q
-        where q.id = any(fail_tasks.task_ids)
-          and q.status = 'running'
-          and q.lease_token = fail_tasks.lease_token
-        order by q.id
-        for no key update
-      ))
-      and t.id = o.id
-      and t.org_id = o.org_id
-      and t.status = 'running'
-      and t.lease_token = fail_tasks.lease_token
-      and exists (
-        select from public.jobs as j
-        where j.id = t.job_id and j.org_id = t.org_id and j.status in ('pending', 'running')
-      )
+    where o.id = any(v_held) and t.id = o.id and t.org_id = o.org_id
     returning t.id, t.status
   )
-  select array_agg(f.id), array_agg(f.id) filter (where f.status = 'error')
-  into v_failed, v_given_up
+  select array_agg(f.id) filter (where f.status = 'error')
+  into v_given_up
   from failed as f;
 
   perform jobsdb.settle_tasks(v_given_up, fail_tasks.lease_token, 'error');
-  perform jobsdb.settle_tasks(v_failed, fail_tasks.lease_token, 'pending');
-  return jobsdb.task_verdicts(fail_tasks.task_ids, v_failed);
+  perform jobsdb.settle_tasks(v_held, fail_tasks.lease_token, 'pending');
+  return jobsdb.task_verdicts(fail_tasks.task_ids, v_held);
 end;
 $$;
 revoke all on function public.fail_tasks(bigint[], uuid, text[], boolean)

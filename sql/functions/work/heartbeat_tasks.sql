@@ -16,38 +16,16 @@ set plan_cache_mode to force_generic_plan
 as $$
 declare
   v_held bigint[];
-  v_all_runnable boolean;
 begin
   perform jobsdb.check_task_ids(heartbeat_tasks.task_ids);
   perform jobsdb.refuse_claim('worker', 1, null, heartbeat_tasks.lease);
+  v_held := jobsdb.take_held_tasks(heartbeat_tasks.task_ids, heartbeat_tasks.lease_token);
 
-  with held as (
-    update public.job_tasks as t
-    set
-      lease_expires_at = clock_timestamp() + heartbeat_tasks.lease,
-      rev = t.rev + 1
-    where t.id = any(array(
-        select q.id
-        from public.job_tasks as q
-        where q.id = any(heartbeat_tasks.task_ids)
-          and q.status = 'running'
-          and q.lease_token = heartbeat_tasks.lease_token
-        order by q.id
-        for no key update
-      ))
-      and t.status = 'running'
-      and t.lease_token = heartbeat_tasks.lease_token
-      and exists (
-        select from public.jobs as j
-        where j.id = t.job_id and j.org_id = t.org_id and j.status in ('pending', 'running')
-      )
-    returning t.id, t.job_id
-  )
-  select
-    array_agg(h.id),
-    bool_and(exists (select from jobsdb.runnable_jobs as r where r.job_id = h.job_id))
-  into v_held, v_all_runnable
-  from held as h;
+  update public.job_tasks as t
+  set
+    lease_expires_at = clock_timestamp() + heartbeat_tasks.lease,
+    rev = t.rev + 1
+  where t.id = any(v_held);
 
   update jobsdb.leases as l
   set look_at = (
@@ -63,9 +41,6 @@ begin
     for no key update skip locked
   );
 
-  if v_all_runnable and cardinality(v_held) = cardinality(heartbeat_tasks.task_ids) then
-    return array_fill('ok'::text, array[cardinality(v_held)]);
-  end if;
   return jobsdb.task_verdicts(heartbeat_tasks.task_ids, v_held);
 end;
 $$;

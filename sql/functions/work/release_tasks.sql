@@ -12,43 +12,24 @@ set search_path to pg_catalog, pg_temp
 set plan_cache_mode to force_generic_plan
 as $$
 declare
-  v_released bigint[];
+  v_held bigint[];
 begin
   perform jobsdb.check_task_ids(release_tasks.task_ids);
+  v_held := jobsdb.take_held_tasks(release_tasks.task_ids, release_tasks.lease_token);
 
-  with released as (
-    update public.job_tasks as t
-    set
-      status = 'pending',
-      pos = jobsdb.next_pos(t.job_id, t.kind, t.priority),
-      started_at = null,
-      lease_expires_at = null,
-      lease_token = null,
-      locked_by = null,
-      rev = t.rev + 1
-    where t.id = any(array(
-        select q.id
-        from public.job_tasks as q
-        where q.id = any(release_tasks.task_ids)
-          and q.status = 'running'
-          and q.lease_token = release_tasks.lease_token
-        order by q.id
-        for no key update
-      ))
-      and t.status = 'running'
-      and t.lease_token = release_tasks.lease_token
-      and exists (
-        select from public.jobs as j
-        where j.id = t.job_id and j.org_id = t.org_id and j.status in ('pending', 'running')
-      )
-    returning t.id
-  )
-  select array_agg(r.id)
-  into v_released
-  from released as r;
+  update public.job_tasks as t
+  set
+    status = 'pending',
+    pos = jobsdb.next_pos(t.job_id, t.kind, t.priority),
+    started_at = null,
+    lease_expires_at = null,
+    lease_token = null,
+    locked_by = null,
+    rev = t.rev + 1
+  where t.id = any(v_held);
 
-  perform jobsdb.settle_tasks(v_released, release_tasks.lease_token, 'pending');
-  return jobsdb.task_verdicts(release_tasks.task_ids, v_released);
+  perform jobsdb.settle_tasks(v_held, release_tasks.lease_token, 'pending');
+  return jobsdb.task_verdicts(release_tasks.task_ids, v_held);
 end;
 $$;
 revoke all on function public.release_tasks(bigint[], uuid)
