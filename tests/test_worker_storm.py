@@ -347,8 +347,8 @@ class Worker:
                     [hold.task],
                 )
                 self.conn.execute(
-                    "insert into public.job_tasks (job_id, step, kind, depends_on)"
-                    " select t.job_id, %s, 'research', '{}'"
+                    "insert into public.job_tasks (job_id, step, kind, max_retries, depends_on)"
+                    " select t.job_id, %s, 'research', t.max_retries, '{}'"
                     " from public.job_tasks as t where t.id = %s",
                     [step, hold.task],
                 )
@@ -733,9 +733,10 @@ class Killed:
 def wait_until_done(conn: psycopg.Connection, crowd: Crowd) -> None:
     """Wait until the workers have done everything."""
     deadline = time.monotonic() + TOO_LONG
-    left = "select count(*) from public.job_tasks where status <> 'done'"
-    while (count := conn.execute(left).fetchone()[0]) and not crowd.trouble:
-        assert time.monotonic() < deadline, f"{count} tasks are not done"
+    left = "select to_jsonb(t) from public.job_tasks as t where status <> 'done' limit 5"
+    while (rows := conn.execute(left).fetchall()) and not crowd.trouble:
+        leases = conn.execute("select to_jsonb(l) from jobsdb.leases as l").fetchall()
+        assert time.monotonic() < deadline, f"not done: {rows}, leases: {leases}"
         time.sleep(0.05)
 
 
