@@ -18,12 +18,12 @@ begin
     return false;
   end if;
 
-  perform from public.jobs as j where j.id = lock_job.job_id for no key update skip locked;
-  if found then
-    return true;
-  end if;
-
+  -- Also SKIP LOCKED can wait: for whoever is just changing a newer version of the row.
   begin
+    perform from public.jobs as j where j.id = lock_job.job_id for no key update skip locked;
+    if found then
+      return true;
+    end if;
     perform from public.jobs as j where j.id = lock_job.job_id for no key update;
     return found;
   exception
