@@ -5,6 +5,7 @@ import os
 import pty
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -443,11 +444,9 @@ def on_a_terminal(*arguments: str, **variables: str) -> str:
     )  # fmt: skip
     os.close(theirs)
     shown = b""
-    try:
+    with suppress(OSError):  # Linux: the other side is closed
         while data := os.read(ours, 4096):
             shown += data
-    except OSError:  # Linux: the other side is closed
-        pass
     os.close(ours)
     assert process.wait(timeout=60) == 0, shown.decode()
     return shown.decode()

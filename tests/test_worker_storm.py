@@ -626,8 +626,8 @@ def test_workers_and_plain_sql_lose_nothing_and_miscount_nothing(
 
     assert stage.watch.execute("select from jobsdb.job_deltas").fetchone() is not None
     last = storm.crowd.connect()  # the workers' last idle poll, whoever's it is
-    while last.execute("select from public.claim_tasks('last', 10)").fetchone() is not None:
-        pass
+    poll = "select from public.claim_tasks('last', 10)"
+    list(iter(lambda: last.execute(poll).fetchone(), None))
     last.close()
     wrong = [row[0] for row in stage.watch.execute(MISCOUNTED)]
     assert not wrong, "\n".join(wrong)

@@ -1,6 +1,5 @@
 -- bundle 1
--- First without waiting; then, in plain SQL only, for a moment. Nobody waits for long, so a counter
--- can never hold a worker up; what could not be written becomes a delta.
+-- For plain SQL, which may wait for a moment; what could not be written then becomes a delta.
 create or replace function jobsdb.lock_job(
   job_id uuid
 )
@@ -18,12 +17,7 @@ begin
     return false;
   end if;
 
-  -- Also SKIP LOCKED can wait: for whoever is just changing a newer version of the row.
   begin
-    perform from public.jobs as j where j.id = lock_job.job_id for no key update skip locked;
-    if found then
-      return true;
-    end if;
     perform from public.jobs as j where j.id = lock_job.job_id for no key update;
     return found;
   exception

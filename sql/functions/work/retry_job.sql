@@ -11,9 +11,7 @@ set search_path to pg_catalog, pg_temp
 as $$
 declare
   v_job record;
-  v_task record;
-  v_wait int;
-  v_retried int := 0;
+  v_retried int;
 begin
   -- Work comes to life again: whoever is just closing the job is waited for.
   select j.org_id, j.status
@@ -29,35 +27,17 @@ begin
     );
   end if;
 
-  for v_task in
-    select t.id, t.batch, t.step, t.depends_on, t.scheduled_for, t.priority
-    from public.job_tasks as t
-    where t.job_id = retry_job.job_id and t.org_id = v_job.org_id and t.status = 'error'
-    order by t.id
+  -- By plain SQL: the guard knows what each waits for, and counts it.
+  update public.job_tasks as t
+  set status = 'pending', retry_count = 0
+  where t.id = any(array(
+    select q.id
+    from public.job_tasks as q
+    where q.job_id = retry_job.job_id and q.org_id = v_job.org_id and q.status = 'error'
+    order by q.id
     for no key update skip locked
-  loop
-    v_wait := jobsdb.next_wait(
-      retry_job.job_id, v_job.org_id, v_task.batch, v_task.step, v_task.depends_on, v_task.id
-    );
-    update public.job_tasks as t
-    set
-      status = 'pending',
-      retry_count = 0,
-      started_at = null,
-      finished_at = null,
-      waits_on = v_wait,
-      waits_until = case
-        when v_wait is null and v_task.scheduled_for > now() then v_task.scheduled_for
-      end,
-      pos = case
-        when v_wait is null and coalesce(v_task.scheduled_for <= now(), true)
-          then jobsdb.next_pos(t.job_id, t.kind, v_task.priority)
-      end,
-      rev = t.rev + 1
-    where t.id = v_task.id;
-    v_retried := v_retried + 1;
-  end loop;
-  perform jobsdb.count_tasks(retry_job.job_id, v_job.org_id, 0, 0, -v_retried);
+  ));
+  get diagnostics v_retried = row_count;
   return v_retried;
 end;
 $$;
