@@ -79,6 +79,23 @@ CELLS = {
         dict.fromkeys(NOTIFYING, (3, 0)),
         adds=True,
     ),
+    "addslow": Cell(
+        "16 writers, one task a call, every flush 2 ms late",
+        ("floor", *ADDING, *PEERS),
+        ADDING,
+        dict.fromkeys(NOTIFYING, (3, 0)),
+        adds=True,
+        slow=True,
+    ),
+    "addslow100": Cell(
+        "16 writers, 100 a call, every flush 2 ms late",
+        ("floor", *ADDING, *PEERS),
+        ADDING,
+        dict.fromkeys(NOTIFYING, (3, 0)),
+        size=BATCH,
+        adds=True,
+        slow=True,
+    ),
     "add100": Cell(
         "16 writers, 100 tasks a call",
         ("floor", *ADDING, *PEERS),

@@ -8,7 +8,7 @@ create or replace function jobsdb.count_tasks(
   done int,
   error int
 )
-returns void
+returns boolean
 language plpgsql
 volatile
 parallel unsafe
@@ -19,7 +19,7 @@ declare
   v_has_deltas boolean;
 begin
   if (count_tasks.total, count_tasks.done, count_tasks.error) = (0, 0, 0) then
-    return;
+    return false;
   end if;
   if current_setting('transaction_isolation') = 'read committed' then
     update public.jobs as j
@@ -42,7 +42,7 @@ begin
       if v_has_deltas then
         perform jobsdb.fold_job(count_tasks.job_id);
       end if;
-      return;
+      return true;
     end if;
   end if;
   insert into jobsdb.job_deltas (job_id, org_id, tasks_total, tasks_done, tasks_error)
@@ -53,6 +53,7 @@ begin
     count_tasks.done,
     count_tasks.error
   );
+  return false;
 end;
 $$;
 revoke all on function jobsdb.count_tasks(uuid, uuid, int, int, int)
@@ -60,6 +61,6 @@ from public, anon, authenticated, service_role;
 
 comment on function jobsdb.count_tasks(uuid, uuid, int, int, int) is
 'Adds to the numbers of tasks a job has, has done and has in error, without waiting for anybody.
-Returns: nothing.
+Returns: whether the numbers stand in the row of the job, which then is open and held; else they are a delta.
 Errors:  none.
 Source:  sql/functions/job/count_tasks.sql';

@@ -16,6 +16,7 @@ declare
   v_change record;
   v_status text;
   v_missing int;
+  v_names_steps boolean := false;
 begin
   if tg_relid <> 'public.job_tasks'::regclass then
     perform jobsdb.refuse_trigger('public.job_tasks');
@@ -24,11 +25,20 @@ begin
   case tg_op
     when 'INSERT' then
       for v_change in
-        select n.job_id, n.org_id, count(*)::int as tasks
+        select
+          n.job_id,
+          n.org_id,
+          count(*)::int as tasks,
+          bool_or(n.depends_on <> '{}') as names_steps
         from new_rows as n
         group by n.job_id, n.org_id
         order by n.job_id
       loop
+        v_names_steps := v_names_steps or v_change.names_steps is true;
+        -- Who holds the row of an open job knows its status.
+        continue when jobsdb.count_tasks(
+          v_change.job_id, v_change.org_id, v_change.tasks, 0, 0
+        );
         select j.status
         into v_status
         from public.jobs as j
@@ -37,9 +47,11 @@ begin
         if v_status in ('succeeded', 'failed', 'cancelled') then
           perform jobsdb.refuse_finished_job(v_change.job_id, v_status, 'no task can be added');
         end if;
-        perform jobsdb.count_tasks(v_change.job_id, v_change.org_id, v_change.tasks, 0, 0);
       end loop;
 
+      if not v_names_steps then
+        return null;
+      end if;
       for v_change in
         select n.job_id, n.batch, array_agg(distinct d.step) as steps
         from new_rows as n

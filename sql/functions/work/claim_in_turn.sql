@@ -26,9 +26,6 @@ declare
   v_seed bigint := (random() * 9e15)::bigint;
   v_run_job_id uuid;
   v_run_org_id uuid;
-  v_kinds text[] := coalesce(
-    claim_in_turn.kinds, array(select k.kind from jobsdb.task_kinds as k)
-  );
   v_left int := claim_in_turn.max_tasks;
   v_job record;
   v_kind text;
@@ -56,7 +53,9 @@ begin
       -- In the second round also the stragglers below the marks.
       v_marks := case v_round when 1 then v_job.marks else '{}' end;
       v_more := v_more or v_marks <> '{}';
-      foreach v_kind in array jobsdb.ready_kinds(v_job.job_id, v_kinds, v_marks) loop
+      foreach v_kind in array jobsdb.ready_kinds(
+        v_job.job_id, claim_in_turn.kinds, v_marks
+      ) loop
         v_allowed := v_left;
         if v_job.is_limited then
           v_allowed := jobsdb.take_allowance(v_job.org_id, v_kind, v_left);
@@ -149,7 +148,7 @@ revoke all on function jobsdb.claim_in_turn(
 ) from public, anon, authenticated, service_role;
 
 comment on function jobsdb.claim_in_turn(text, int, text[], uuid, interval, uuid, uuid, text[]) is
-'Claims tasks of any jobs, kinds and organisations: what public.complete_and_claim does when it is not one task of one kind.
+'Claims tasks of any jobs, kinds and organisations: what public.complete_and_claim does when it is not one task, or not at once.
 Units:   as public.claim_tasks; verdicts are put into every row.
 Returns: the tasks.
 Errors:  JB011 unknown kind, when nothing was found; JB020 unknown run.

@@ -1,7 +1,7 @@
 -- bundle 1
 -- The one call of a busy worker: one commit, and so one flush, instead of two. claim_tasks and
--- complete_tasks are its halves. One task of one kind is the common case and is written out here,
--- in four statements; everything else is left to jobsdb.complete_many and jobsdb.claim_in_turn.
+-- complete_tasks are its halves. One task is the common case and is written out here, in four
+-- statements, or five when its kind is not given; everything else is left to jobsdb.complete_many and jobsdb.claim_in_turn.
 -- A plan that fits all arguments is kept: planning each call anew would cost more than the call.
 -- Completed first: whoever completes may wait for a moment, whoever claims never does, so two of
 -- these cannot wait for each other.
@@ -133,12 +133,27 @@ begin
     perform jobsdb.look_after_tasks(10);
   end if;
 
-  if complete_and_claim.max_tasks = 1
-    and cardinality(complete_and_claim.kinds) = 1
-    and complete_and_claim.run_id is null then
-    v_kind := complete_and_claim.kinds[1];
+  if complete_and_claim.max_tasks = 1 and complete_and_claim.run_id is null then
     v_until := clock_timestamp() + complete_and_claim.lease;
     v_seed := (random() * 9e15)::bigint;
+    if cardinality(complete_and_claim.kinds) = 1 then
+      v_kind := complete_and_claim.kinds[1];
+    else
+      v_kind := (
+        select k.ready[1]
+        from (
+          select r.job_id, r.marks
+          from jobsdb.runnable_jobs as r
+          where complete_and_claim.org_id is null or r.org_id = complete_and_claim.org_id
+          order by uuid_hash_extended(r.org_id, v_seed), uuid_hash_extended(r.job_id, v_seed)
+        ) as r
+        cross join lateral jobsdb.ready_kinds(
+          r.job_id, complete_and_claim.kinds, r.marks
+        ) as k (ready)
+        where k.ready <> '{}'
+        limit 1
+      );
+    end if;
     -- Whose only task has just been completed: no stale copy of the token can exist.
     v_token := case
       when v_lease_job_id is null then gen_random_uuid()

@@ -15,7 +15,7 @@ as $$
 begin
   return array(
     select k.kind
-    from unnest(ready_kinds.kinds) as k (kind)
+    from jobsdb.task_kinds as k
     cross join lateral (
       select c.pos
       from public.job_tasks as c
@@ -27,6 +27,7 @@ begin
       order by c.pos
       limit 1
     ) as n
+    where ready_kinds.kinds is null or k.kind = any(ready_kinds.kinds)
     order by n.pos
   );
 end;
@@ -36,6 +37,7 @@ from public, anon, authenticated, service_role;
 
 comment on function jobsdb.ready_kinds(uuid, text[], jsonb) is
 'Says which of some kinds have claimable tasks in a job, the one with the oldest first.
+Units:   kinds null means all; marks as jsonb of kind and pos, below which is not looked.
 Returns: kinds; empty when there is nothing.
 Errors:  none.
 Source:  sql/functions/work/ready_kinds.sql';
