@@ -58,6 +58,7 @@ golden: $(READY)
 bench: $(READY)
 	$(BIN)/python -m benchmarks
 	$(BIN)/python -m benchmarks.queues
+	$(BIN)/python -m benchmarks.check docs/performance/check.md
 
 # Bytes, buffers, flushes and instructions: they repeat, so they can be held against bars anywhere.
 bench-check: $(READY)

@@ -1,4 +1,4 @@
-"""Run all benchmarks on an embedded server of their own, and write docs/performance/."""
+"""Time the command and the SQL on a server of their own, and write docs/performance/schema.md."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from jobsdb.migrate import migrate
 OUT = Path(__file__).parent.parent / "docs" / "performance"
 SERVER = "bench"
 SETTINGS = {"shared_buffers": "1GB", "max_wal_size": "8GB", "checkpoint_timeout": "1h"}
-INTRO = """# Performance
+INTRO = """# The command and the schema
 
-Written by `make bench`: ratios of two subjects that took turns in one run on one machine (median of
+Written by `python -m benchmarks`: ratios of two subjects that took turns in one run on one machine (median of
 the pairs, minimum to maximum), or counts of buffers. Times on shared machines mean nothing.
-Every pair: [results.jsonl](results.jsonl).
+Every pair: [schema.jsonl](schema.jsonl).
 
 | what | unit | median | min to max | bar | within |
 | --- | --- | --- | --- | --- | --- |
@@ -54,8 +54,8 @@ def main() -> int:
         admin.close()
         local.stop(SERVER)
     OUT.mkdir(parents=True, exist_ok=True)
-    (OUT / "README.md").write_text(INTRO + "".join(f"{figure.row()}\n" for figure in seen))
-    (OUT / "results.jsonl").write_text("".join(f"{figure.line()}\n" for figure in seen))
+    (OUT / "schema.md").write_text(INTRO + "".join(f"{figure.row()}\n" for figure in seen))
+    (OUT / "schema.jsonl").write_text("".join(f"{figure.line()}\n" for figure in seen))
     return int(any(figure.ratio > figure.bar for figure in seen))
 
 

@@ -1,5 +1,6 @@
 """The clock-free bars: `python -m benchmarks.check`, or `make bench-check`.
 
+With a file's name it also writes its table there.
 Bytes, buffers, flushes and instructions repeat to a little; so CI can hold them against bars.
 Instructions are those of `postgres --single` under valgrind's callgrind, two runs of different
 length compared; they are left out where there is no valgrind. What must be right in a storm (no
@@ -12,6 +13,7 @@ import re
 import shlex
 import shutil
 import subprocess
+import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
@@ -47,12 +49,29 @@ TAKE = (
 )
 CLAIM = "select * from claim_tasks('w', {}, '{{{}}}')"
 MANY = 1_000_000
+ALLOWED = {
+    "log of a task: one task, claim_tasks and complete_tasks": 1290,
+    "instructions a task, 1 a call, two calls ÷ floor": 3.3,
+}
+"""Over their bars, and how far they may be: docs/performance/README.md says why."""
+INTRO = """# Bars without a clock
+
+Written by `python -m benchmarks.check docs/performance/check.md`; CI holds every line.
+
+| what | unit | seen | min to max | bar | within |
+| --- | --- | --- | --- | --- | --- |
+"""
 CALLGRIND = ("valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null")
 
 
 def main() -> int:
-    """Returns 1 when a bar was passed."""
-    passed = []
+    """Returns 1 when a bar was passed, or by more than is allowed."""
+    seen: list[Figure] = []
+
+    def see(figure: Figure) -> None:
+        print(figure.row(), flush=True)
+        seen.append(figure)
+
     with tempfile.TemporaryDirectory() as folder:
         Path(folder).chmod(0o755)
         server = local.start(SERVER, SETTINGS, data_root=Path(folder))
@@ -67,16 +86,16 @@ def main() -> int:
 
             for figures in (of_log, of_buffers, of_moves, of_flushes):
                 for figure in figures(installed()):
-                    print(figure.row(), flush=True)
-                    passed.append(figure.ratio <= figure.bar)
+                    see(figure)
             prepare_instructions(installed())
         finally:
             admin.close()
             local.stop(SERVER, Path(folder))
         for figure in of_instructions(Path(folder)):
-            print(figure.row(), flush=True)
-            passed.append(figure.ratio <= figure.bar)
-    return int(not all(passed))
+            see(figure)
+    for name in sys.argv[1:]:
+        Path(name).write_text(INTRO + "".join(f"{figure.row()}\n" for figure in seen))
+    return int(any(figure.ratio > ALLOWED.get(figure.what, figure.bar) for figure in seen))
 
 
 class Worker:

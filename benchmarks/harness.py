@@ -36,13 +36,13 @@ class Figure:
         return statistics.median(self.ratios)
 
     def row(self) -> str:
-        """The figure as a row of the table in docs/performance/README.md."""
+        """The figure as a row of the table in docs/performance/."""
         seen = f"{self.ratio:.2f} | {min(self.ratios):.2f} to {max(self.ratios):.2f}"
         verdict = "yes" if self.ratio <= self.bar else "**no**"
         return f"| {self.what} | {self.unit} | {seen} | {self.bar} | {verdict} |"
 
     def line(self) -> str:
-        """The figure as a line of results.jsonl."""
+        """The figure as a line of a .jsonl file there."""
         return json.dumps(asdict(self), ensure_ascii=False)
 
 

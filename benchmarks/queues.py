@@ -24,16 +24,18 @@ from benchmarks import load
 from benchmarks.__main__ import OUT, SETTINGS
 from benchmarks.harness import Figure
 from benchmarks.load import Cell
-from benchmarks.subjects import BATCH, OURS, PEERS, Statements, Subject, peers
+from benchmarks.subjects import BATCH, OURS, PEERS, Statements, Subject, fetched, peers
 from jobsdb import local
 
 SERVER = "bench-queues"
+PLOTTER = "matplotlib==3.11.2"
 SLOW = {"commit_delay": 2000, "commit_siblings": 0}
 """Every flush waits 2 ms first, as on a disk that takes its time."""
 
 FUSED = ("jobsdb fused",)
 BOTH = ("jobsdb", *FUSED)
 ADDING = ("jobsdb", "jobsdb, a job a writer")
+OLD = "jobsdb fused, 10,000,000 done before"
 UNCOUNTED = "jobsdb fused, counters off"
 NOTIFYING = ("procrastinate", "PgQueuer", "graphile-worker")
 CELLS = {
@@ -72,11 +74,26 @@ CELLS = {
         slow=True,
         reference=UNCOUNTED,
     ),
+    "history": Cell(
+        "16 workers, one task a call, behind 10,000,000 finished ones",
+        (*FUSED, OLD),
+        (OLD,),
+        {"jobsdb fused": (0.9, 0)},
+        reference="jobsdb fused",
+    ),
     "add": Cell(
         "16 writers, one task a call",
         ("floor", *ADDING, *PEERS),
         ADDING,
         dict.fromkeys(NOTIFYING, (3, 0)),
+        adds=True,
+    ),
+    "add100": Cell(
+        "16 writers, 100 tasks a call",
+        ("floor", *ADDING, *PEERS),
+        ADDING,
+        dict.fromkeys(NOTIFYING, (1.5, 0)),
+        size=BATCH,
         adds=True,
     ),
     "addslow": Cell(
@@ -88,21 +105,13 @@ CELLS = {
         slow=True,
     ),
     "addslow100": Cell(
-        "16 writers, 100 a call, every flush 2 ms late",
-        ("floor", *ADDING, *PEERS),
-        ADDING,
-        dict.fromkeys(NOTIFYING, (3, 0)),
-        size=BATCH,
-        adds=True,
-        slow=True,
-    ),
-    "add100": Cell(
-        "16 writers, 100 tasks a call",
+        "16 writers, 100 tasks a call, every flush 2 ms late",
         ("floor", *ADDING, *PEERS),
         ADDING,
         dict.fromkeys(NOTIFYING, (1.5, 0)),
         size=BATCH,
         adds=True,
+        slow=True,
     ),
 }
 
@@ -142,7 +151,9 @@ class Bench:
     def fresh(self, name: str, template: str) -> str:
         """The URL of a new database in place of one of the same name."""
         self.admin.execute(f'drop database if exists "{name}" with (force)'.encode())
-        self.admin.execute(f'create database "{name}" template "{template}"'.encode())
+        self.admin.execute(
+            f'create database "{name}" template "{template}" strategy file_copy'.encode()
+        )
         return self.server.url(name)
 
     def rate(self, subject: Subject, cell: Cell, tasks: int) -> float:
@@ -210,13 +221,10 @@ client library, which flatters it. Every pair: [queues.jsonl](queues.jsonl).
 HEAD = "| what | median | min to max | bar | within |\n| --- | --- | --- | --- | --- |\n"
 
 
-def plot(figures: Sequence[Ratio], title: str, path: Path) -> bool:
-    """Draw the ratios to a cell's reference, with minimum and maximum, where matplotlib is."""
-    try:
-        from matplotlib.figure import Figure as Picture
-    except ImportError:
-        print(f"no {path.name}: matplotlib is not installed", file=sys.stderr)
-        return path.exists()
+def plot(figures: Sequence[Ratio], title: str, path: Path) -> None:
+    """Draw the ratios to a cell's reference, with minimum and maximum."""
+    from matplotlib.figure import Figure as Picture
+
     reference = CELLS[figures[0].cell].reference
     seen = {figure.what: figure for figure in figures if figure.reference_name == reference}
     low = [figure.ratio - min(figure.ratios) for figure in seen.values()]
@@ -234,11 +242,10 @@ def plot(figures: Sequence[Ratio], title: str, path: Path) -> bool:
     axes.invert_yaxis()
     axes.set_xlabel(f"tasks a second ÷ {reference} (median, minimum to maximum)")
     axes.set_title(title, fontsize=10)
-    picture.savefig(path, dpi=120)
-    return True
+    picture.savefig(path, dpi=80, metadata={"Software": None})
 
 
-def write(figures: Sequence[Ratio], out: Path) -> None:
+def write(figures: Sequence[Ratio], out: Path, draws: bool) -> None:
     """Write the results, with those of the cells that were not run this time."""
     out.mkdir(parents=True, exist_ok=True)
     log = out / "queues.jsonl"
@@ -253,7 +260,9 @@ def write(figures: Sequence[Ratio], out: Path) -> None:
             text += f"\n## {cell.title}\n\n{shown[0].setting}.\n\n{HEAD}{rows}"
             lines += "".join(f"{figure.line()}\n" for figure in shown)
             picture = f"queues-{name}.png"
-            if plot(shown, cell.title, out / picture):
+            if draws:
+                plot(shown, cell.title, out / picture)
+            if (out / picture).exists():
                 text += f"\n![{cell.title}]({picture})\n"
     log.write_text(lines)
     (out / "queues.md").write_text(text)
@@ -274,12 +283,14 @@ def main() -> int:
     wanted = {subject for name in names for subject in CELLS[name].subjects}
     seen: list[Ratio] = []
     with tempfile.TemporaryDirectory() as scratch:
-        subjects = (*OURS, *peers(options.peers or Path(scratch), wanted))
+        folder = options.peers or Path(scratch)
+        draws = fetched(folder, PLOTTER)
+        subjects = (*OURS, *peers(folder, wanted))
         bench = Bench(local.start(SERVER, SETTINGS), subjects)
         try:
             for name in names:
                 figures = bench.figures(name, options.tasks, options.repetitions)
-                write(figures, options.out)
+                write(figures, options.out, draws)
                 seen += figures
         finally:
             bench.close()

@@ -37,6 +37,7 @@ PEERS = {
 }
 """How each is asked for: == of PyPI, @ of npm."""
 BATCH = 100
+HISTORY = 10_000_000
 WORKERS = 16
 RECORDER = Path(__file__).parent / "peers" / "record.mjs"
 PAYLOAD = '{"target_id": "x"}'
@@ -140,14 +141,34 @@ def install_jobsdb(url: str, job: str = FIRST_JOB) -> Statements:
 
 
 def install_uncounted(url: str) -> Statements:
-    """The same, but finished tasks are counted nowhere."""
+    """The same, but tasks that end one by one are counted nowhere."""
     seen = install_jobsdb(url)
     with psycopg.connect(url, autocommit=True) as conn:
-        conn.execute("select 'jobsdb.count_tasks(uuid, uuid, int, int, int)'::regprocedure")
+        ((text,),) = conn.execute(
+            "select pg_get_functiondef(oid) from pg_proc where proname = 'complete_and_claim'"
+        ).fetchall()
+        before, rest = text.split("      if current_setting('transaction_isolation')", 1)
+        conn.execute((before + rest[rest.index("      if v_done.is_awaited") :]).encode())
+    return seen
+
+
+def install_history(url: str) -> Statements:
+    """The same behind ten million finished tasks, which came here without our triggers."""
+    seen = install_jobsdb(url)
+    old = "bbbbbbbb-0000-0000-0000-999999999999"
+    with psycopg.connect(url) as conn:
+        conn.execute("set session_replication_role = replica")
         conn.execute(
-            "create or replace function jobsdb.count_tasks"
-            " (job_id uuid, org_id uuid, done int, error int) returns void language plpgsql"
-            " security definer set search_path to pg_catalog, pg_temp as 'begin end'"
+            "insert into jobs (id, org_id, name, status, tasks_total, tasks_done)"
+            " values (%s, %s, 'old', 'succeeded', %s, %s)",
+            (old, TENANT, HISTORY, HISTORY),
+        )
+        conn.execute(
+            "insert into job_tasks (job_id, org_id, step, kind, input, depends_on, max_retries,"
+            " attempt, started_at, finished_at, rev, status)"
+            " select %s, %s, n, 'research', %s, '{}', 3, 1, now(), now(), 2, 'done'"
+            " from generate_series(1, %s) n",
+            (old, TENANT, PAYLOAD, HISTORY),
         )
     return seen
 
@@ -203,6 +224,7 @@ OURS = (
         " from job_tasks where status <> 'done'",
         install=install_uncounted,
     ),
+    replace(FUSED, name="jobsdb fused, 10,000,000 done before", install=install_history),
     replace(JOBSDB, name="jobsdb, a job a writer", install=lambda url: install_jobsdb(url, JOB)),
 )
 
@@ -271,17 +293,26 @@ def install_pgqueuer(url: str) -> Statements:
     return seen
 
 
+def fetched(folder: Path, package: str) -> bool:
+    """Install `name==version` of PyPI or `name@version` of npm; says so when it cannot be had."""
+    python = folder / "python"
+    python.mkdir(parents=True, exist_ok=True)
+    if str(python) not in sys.path:
+        sys.path.append(str(python))
+    pip = (sys.executable, "-m", "pip", "install", "--quiet", "--upgrade", "--target", python)
+    npm = ("npm", "install", "--no-audit", "--no-fund", "--prefix", folder)
+    command = (*(npm if "@" in package else pip), package)
+    try:
+        subprocess.run(command, check=True, capture_output=True, text=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        told = getattr(error, "stderr", "") or str(error)
+        print(f"left out: {package}: {told.strip().splitlines()[-1]}", file=sys.stderr)
+        return False
+    return True
+
+
 def peers(folder: Path, wanted: Collection[str]) -> Iterator[Subject]:
     """Fetch competitors into `folder`; one that cannot be had is said so and left out."""
-
-    def fetched(*command: str | Path) -> bool:
-        try:
-            subprocess.run(command, check=True, capture_output=True, text=True)
-        except (OSError, subprocess.CalledProcessError) as error:
-            told = getattr(error, "stderr", "") or str(error)
-            print(f"left out: {command[-1]}: {told.strip().splitlines()[-1]}", file=sys.stderr)
-            return False
-        return True
 
     def by_node(package: str) -> Callable[[str], Statements]:
         def install(url: str) -> Statements:
@@ -300,11 +331,7 @@ def peers(folder: Path, wanted: Collection[str]) -> Iterator[Subject]:
 
         return install
 
-    python = folder / "python"
-    python.mkdir(parents=True, exist_ok=True)
-    sys.path.append(str(python))
-    pip = (sys.executable, "-m", "pip", "install", "--quiet", "--upgrade", "--target", python)
-    npm = ("npm", "install", "--no-audit", "--no-fund", "--prefix", folder)
+    folder.mkdir(parents=True, exist_ok=True)
     shutil.copy(RECORDER, folder)
     known = {
         "procrastinate": ("procrastinate_jobs where status <> 'succeeded'", install_procrastinate),
@@ -313,7 +340,6 @@ def peers(folder: Path, wanted: Collection[str]) -> Iterator[Subject]:
         "pg-boss": ("pgboss.job where state <> 'completed'", by_node("pg-boss")),
     }
     for name, (left, install) in known.items():
-        registry = npm if PEERS[name].startswith("@") else pip
-        if name in wanted and fetched(*registry, name.lower() + PEERS[name]):
+        if name in wanted and fetched(folder, name.lower() + PEERS[name]):
             version = PEERS[name].lstrip("=@")
             yield Subject(name, f"select count(*) from {left}", install, version=version)
