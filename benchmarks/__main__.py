@@ -18,9 +18,9 @@ SERVER = "bench"
 SETTINGS = {"shared_buffers": "1GB", "max_wal_size": "8GB", "checkpoint_timeout": "1h"}
 INTRO = """# The command and the schema
 
-Written by `python -m benchmarks`: ratios of two subjects that took turns in one run on one machine (median of
-the pairs, minimum to maximum), or counts of buffers. Times on shared machines mean nothing.
-Every pair: [schema.jsonl](schema.jsonl).
+Written by `python -m benchmarks`: ratios of two subjects that took turns in one run on one machine
+(median of the pairs, minimum to maximum), or counts of buffers. Times on shared machines mean
+nothing. Every pair: [schema.jsonl](schema.jsonl).
 
 | what | unit | median | min to max | bar | within |
 | --- | --- | --- | --- | --- | --- |
