@@ -103,6 +103,7 @@ CELLS = {
         dict.fromkeys(NOTIFYING, (3, 0)),
         adds=True,
         slow=True,
+        share=0.2,
     ),
     "addslow100": Cell(
         "16 writers, 100 tasks a call, every flush 2 ms late",
