@@ -56,7 +56,7 @@ METRICS = (
 
 def filled(statement: str, job: UUID, task: int | None = None) -> str:
     """The statement with its placeholders replaced as a reader of the guide would."""
-    return statement.replace("<uuid>", str(job)).replace("123", str(task or 123))
+    return statement.replace("123", str(task or 123)).replace("<uuid>", str(job))
 
 
 @pytest.fixture(scope="module")
