@@ -1,7 +1,8 @@
 -- bundle 1
 -- The one call of a busy worker: one commit, and so one flush, instead of two. claim_tasks and
 -- complete_tasks are its halves. One task is the common case and is written out here, in four
--- statements, or five when its kind is not given; everything else is left to jobsdb.complete_many and jobsdb.claim_in_turn.
+-- statements, or five when its kind is not given; everything else is left to jobsdb.complete_many
+-- and jobsdb.claim_in_turn.
 -- A plan that fits all arguments is kept: planning each call anew would cost more than the call.
 -- Completed first: whoever completes may wait for a moment, whoever claims never does, so two of
 -- these cannot wait for each other.
