@@ -43,7 +43,7 @@ def figures(new_database: Callable[[], str]) -> Iterator[Figure]:
             )
 
         yield in_turn(
-            "`jobsdb migrate` ÷ `psql -f` of the three bundle files + start of Python",
+            "`jobsdb migrate` ÷ `psql -f` of the bundle files + start of Python",
             1.5,
             lambda: run(jobsdb, "migrate", "-d", new_database()),
             by_psql,

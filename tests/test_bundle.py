@@ -1,4 +1,4 @@
-"""The three hand-installable files: every route gives what `jobsdb migrate` gives, or refuses."""
+"""The five hand-installable files: every route gives what `jobsdb migrate` gives, or refuses."""
 
 import os
 import shutil
@@ -112,20 +112,20 @@ class TestInstalling:
         again = migrate.migrate(empty_url)
         assert (again.applied, again.refreshed, again.adopted) == ((), 0, ())
 
-    @pytest.mark.parametrize("count", [1, 2])
+    @pytest.mark.parametrize("count", [1, 2, 3, 4])
     def test_migrate_goes_on_where_the_files_stopped(
         self, empty_url: str, url: str, count: int
     ) -> None:
         for name in NAMES[:count]:
             in_one_simple_query(empty_url, TEXTS[name])
-        assert len(migrate.migrate(empty_url).applied) == 3 - count
+        assert len(migrate.migrate(empty_url).applied) == 5 - count
         assert differences(empty_url, url) == []
 
     def test_a_file_run_again_does_nothing_and_says_so(self, url: str) -> None:
         before = catalog(url), value(url, "select count(*) from jobsdb.ledger")
         for number, text in enumerate(TEXTS.values(), 1):
             said = notices(url, text)
-            assert said == [f"jobsdb: file {number} of 3 was installed before, nothing to do"]
+            assert said == [f"jobsdb: file {number} of 5 was installed before, nothing to do"]
         assert (catalog(url), value(url, "select count(*) from jobsdb.ledger")) == before
 
     def test_it_puts_back_what_it_sets(self, empty_url: str) -> None:
@@ -211,7 +211,7 @@ class TestHostTables:
 
 
 class TestRefusals:
-    @pytest.mark.parametrize("number", [1, 2])
+    @pytest.mark.parametrize("number", [1, 2, 3, 4])
     def test_a_file_before_its_turn_is_refused(self, empty_url: str, number: int) -> None:
         for name in NAMES[: number - 1]:
             in_one_simple_query(empty_url, TEXTS[name])
@@ -246,18 +246,20 @@ class TestRefusals:
 
 
 class TestWriting:
-    def test_it_writes_three_files_always_the_same(self, tmp_path: Path) -> None:
+    def test_it_writes_five_files_always_the_same(self, tmp_path: Path) -> None:
         one = run("bundle", str(tmp_path / "deep" / "one"))
         assert one.returncode == 0, one.stderr
-        assert [line.split()[0] for line in one.stdout.splitlines()] == ["written"] * 3
+        assert [line.split()[0] for line in one.stdout.splitlines()] == ["written"] * 5
         two = run("bundle", str(tmp_path / "deep" / "one"))
-        assert [line.split()[0] for line in two.stdout.splitlines()] == ["unchanged"] * 3
+        assert [line.split()[0] for line in two.stdout.splitlines()] == ["unchanged"] * 5
         found = {path.name: path.read_text() for path in (tmp_path / "deep" / "one").iterdir()}
         assert found == TEXTS
         assert list(TEXTS) == [
             "20251103000000_create_jobs_system.sql",
             "20251103000001_add_job_links.sql",
             "20251103000002_create_job_metrics_view.sql",
+            "20251103000003_create_campaigns.sql",
+            "20251103000004_create_sends.sql",
         ]
 
     def test_a_file_of_somebody_else_is_never_overwritten(self, tmp_path: Path) -> None:
@@ -269,7 +271,7 @@ class TestWriting:
         assert (tmp_path / NAMES[2]).read_text() == "create table mine ();\n"
 
     def test_an_older_file_of_ours_is_replaced(self, tmp_path: Path) -> None:
-        (tmp_path / NAMES[0]).write_text(f"{bundle.MARK}1 of 3: older\n")
+        (tmp_path / NAMES[0]).write_text(f"{bundle.MARK}1 of 5: older\n")
         assert dict(bundle.write(tmp_path))[tmp_path / NAMES[0]]
         assert (tmp_path / NAMES[0]).read_text() == TEXTS[NAMES[0]]
 
@@ -284,7 +286,7 @@ class TestWriting:
         for file in FILES:
             assert f"{file.sha256}  {file.path}" in listed
         for number, (name, text) in enumerate(TEXTS.items(), 1):
-            assert text.startswith(f"-- jobsdb bundle {number} of 3: {name}\n")
+            assert text.startswith(f"-- jobsdb bundle {number} of 5: {name}\n")
             assert f"psql URL -f {name}" in text
 
     def test_quotes_inside_do_not_end_it(self, empty_url: str) -> None:

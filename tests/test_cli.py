@@ -302,14 +302,14 @@ class TestStatus:
     def test_an_empty_database_lacks_everything(self, empty_url: str) -> None:
         done = run("status", "-d", empty_url)
         assert done.returncode == errors.Exit.NO
-        assert done.stdout.count("PENDING") == 3
+        assert done.stdout.count("PENDING") == 5
         assert "Run: jobsdb migrate" in done.stdout
 
     def test_an_installed_database_lacks_nothing(self, url: str) -> None:
         done = run("status", "-d", url)
         assert done.returncode == 0
-        assert "schema 20251103000002" in done.stdout
-        assert done.stdout.count("applied ") == 3
+        assert "schema 20251103000004" in done.stdout
+        assert done.stdout.count("applied ") == 5
         assert "campaigns  none yet" in done.stdout
         assert "metrics    refreshed" in done.stdout
         assert done.stderr.startswith("connected to postgres@")
@@ -362,13 +362,13 @@ class TestStatus:
             "adoption", "campaigns", "metrics",
         ]  # fmt: skip
         assert (document["version"], document["pending"]) == (1, False)
-        assert document["schema"] == document["package"]["schema"] == "20251103000002"
-        assert [m["state"] for m in document["migrations"]] == ["applied"] * 3
+        assert document["schema"] == document["package"]["schema"] == "20251103000004"
+        assert [m["state"] for m in document["migrations"]] == ["applied"] * 5
         assert {m["route"] for m in document["migrations"]} == {"migrate"}
         assert document["metrics"]["age_seconds"] >= 0
         empty = json.loads(run("status", "--json", "-d", empty_url).stdout)
         assert (empty["pending"], empty["schema"], empty["metrics"]) == (True, None, None)
-        assert [m["state"] for m in empty["migrations"]] == ["pending"] * 3
+        assert [m["state"] for m in empty["migrations"]] == ["pending"] * 5
 
     def test_it_only_reads(self, url: str) -> None:
         with psycopg.connect(url, autocommit=True) as conn:
@@ -479,7 +479,7 @@ class TestSqlFiles:
         [
             ("views/b.sql", "-- bundle 1\n", "sql/views/b.sql is not listed"),
             ("views/a.sql", "select 1;\n", "does not say which bundle"),
-            ("views/a.sql", "-- bundle 4\n", "does not say which bundle"),
+            ("views/a.sql", "-- bundle 0\n", "does not say which bundle"),
             ("order.txt", "views/a.sql\nviews/gone.sql\n", "views/gone.sql is listed"),
             ("order.txt", "views/a.sql\nviews/a.sql\n", "lists views/a.sql twice"),
             ("views/a.sql", "-- bundle 1\n\0", "NUL"),
@@ -496,5 +496,5 @@ class TestSqlFiles:
         assert len(sqlfiles.load(tree)) == 1
 
     def test_our_own_tree_is_whole(self) -> None:
-        assert len(sqlfiles.migrations(FILES)) == 3
-        assert {file.bundle for file in FILES} == {1, 2, 3}
+        assert len(sqlfiles.migrations(FILES)) == 5
+        assert {file.bundle for file in FILES} == {1, 2, 3, 4, 5}

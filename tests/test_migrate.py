@@ -88,10 +88,10 @@ class TestDeploying:
         events: list[Event] = []
         result = migrate.migrate(empty_url, progress=events.append)
         assert result.applied == tuple(file.stem for file in MIGRATIONS)
-        assert result.schema == "20251103000002"
+        assert result.schema == "20251103000004"
         assert ledger(empty_url) == {file.path: file.sha256 for file in FILES}
         assert value(empty_url, "select count(distinct xmin::text) from jobsdb.ledger") == 1
-        assert [event.kind for event in events] == ["connected", *["start"] * 4, *["done"] * 4]
+        assert [event.kind for event in events] == ["connected", *["start"] * 6, *["done"] * 6]
 
     def test_a_second_run_does_nothing(self, url: str) -> None:
         before = catalog(url), ledger(url)
@@ -163,10 +163,10 @@ class TestRefusals:
         assert (catalog(url), ledger(url)) == before
 
     def test_a_database_with_an_unknown_migration_is_newer(self, url: str) -> None:
-        refused = refusal(url, files=[file for file in FILES if file != MIGRATIONS[2]])
+        refused = refusal(url, files=[file for file in FILES if file != MIGRATIONS[-1]])
         assert refused.code == errors.Exit.REFUSED
         assert refused.sentence == "the database is newer than this jobsdb"
-        assert "20251103000002" in refused.detail
+        assert "20251103000004" in refused.detail
 
     def test_the_present_state_of_a_newer_release_is_not_taken_back(self, url: str) -> None:
         execute(url, "update jobsdb.ledger set release = '99.1'")
@@ -380,7 +380,7 @@ class TestLocks:
         processes = [start("migrate", "-d", empty_url) for _ in range(8)]
         outputs = [process.communicate(timeout=120) for process in processes]
         assert [process.returncode for process in processes] == [0] * 8, outputs
-        assert sum("3 migrations applied" in out for out, _ in outputs) == 1
+        assert sum("5 migrations applied" in out for out, _ in outputs) == 1
         assert sum("Nothing to do" in out for out, _ in outputs) == 7
         assert value(empty_url, "select count(*) from jobsdb.ledger") == len(FILES)
 
@@ -621,7 +621,7 @@ def test_a_wait_longer_than_a_moment_is_told_when_piped(
 def test_the_command_says_what_it_did(empty_url: str) -> None:
     first = run("migrate", "-d", empty_url)
     assert first.returncode == 0, first.stderr
-    assert first.stdout == "3 migrations applied. Schema is at 20251103000002.\n"
+    assert first.stdout == "5 migrations applied. Schema is at 20251103000004.\n"
     lines = first.stderr.splitlines()
     assert lines[0].startswith("connected to postgres@")
     assert "PostgreSQL 1" in lines[0]
@@ -629,4 +629,4 @@ def test_the_command_says_what_it_did(empty_url: str) -> None:
     assert " ok " in lines[1]
     assert lines[-1] == "next: jobsdb verify"
     second = run("migrate", "-d", empty_url)
-    assert second.stdout == "Nothing to do. Schema is at 20251103000002.\n"
+    assert second.stdout == "Nothing to do. Schema is at 20251103000004.\n"

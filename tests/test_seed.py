@@ -185,6 +185,24 @@ def test_everything_happened_in_the_past_and_in_order(db: psycopg.Connection) ->
     )]  # fmt: skip
     assert moments == sorted(moments)
     assert moments[-1] < datetime.now(UTC) - timedelta(minutes=20)
+    waited = one(
+        db,
+        "select count(*), now() - max(q.since), now() - min(q.since) from public.review_queue as q"
+        " where q.job_id = %s",
+        AMC,
+    )
+    assert waited[0] == 5
+    assert timedelta(hours=19) < waited[1] <= waited[2] < timedelta(hours=21)
+    ages = [age for (age,) in db.execute(
+        "select now() - s.dispatched_at from jobsdb.sends as s where s.state = 'sent' order by 1"
+    )]  # fmt: skip
+    assert len(ages) == 24
+    assert timedelta(days=4) < ages[0] <= ages[-1] < timedelta(days=5)
+    assert not one(
+        db,
+        "select count(*) from jobsdb.sends as s where s.settled_at < s.dispatched_at"
+        " or s.dispatched_at < s.queued_at or s.queued_at > now() - interval '20 minutes'",
+    )[0]
 
 
 @pytest.mark.usefixtures("loaded")
@@ -207,6 +225,9 @@ def test_removing_leaves_the_database_as_it_was(url: str, db: psycopg.Connection
     db.execute("select public.refresh_job_metrics()")
     before = without_time(contents(db))
     assert seed.run(url, as_user=str(user), scale=30, yes=True) == 0
+    send = one(db, "select min(s.id) from jobsdb.sends as s")[0]
+    delivered = "select public.record_send_event('provider', 'e1', 'delivered', null, %s)"
+    assert one(db, delivered, send)[0] == "ok"
     with as_tenant(db, user):
         linked = "update kanban_cards set job_id = %s where title = 'mine'"
         with pytest.raises(psycopg.Error, match="not yours"), db.transaction():

@@ -30,6 +30,7 @@ READABLE = {
     "public.job_metrics_live",
     "public.job_performance_summary",
     "public.recent_job_activity",
+    "public.review_queue",
 }
 WRITABLE = {
     ("public.jobs", "insert"): "org_id name description params status",
@@ -54,6 +55,29 @@ TENANT_FUNCTIONS = {
     "get_job_cards": ["job_id"],
     "get_job_progress": ["job_id"],
     "get_job_metrics_for_org": ["org_id"],
+    "create_job": [],  # its one argument has no name
+    "validate_job_params": ["params"],
+    "explain_job_params": ["params"],
+    "render_template": ["template", "variables", "escape"],
+    "upsert_contacts": ["contacts", "org_id"],
+    "preview_job": ["job_id", "n"],
+    "dry_run_job": ["job_id"],
+    "plan_next_batch": ["job_id"],
+    "review_card": ["card_id", "decision", "reviewer", "expected_hash", "content", "comment"],
+    "review_cards": ["card_ids", "expected_hashes", "decision", "reviewer", "comment"],
+    "resolve_unknown": ["send_id", "decision", "reviewer"],
+    "job_blockers": ["job_id"],
+    "settle_job": ["job_id"],
+    "erase_contact": ["org_id", "contact_key"],
+    "export_contact": ["org_id", "contact_key"],
+}
+WITH_DEFAULTS = {
+    "render_template",
+    "upsert_contacts",
+    "preview_job",
+    "review_card",
+    "review_cards",
+    "resolve_unknown",
 }
 CLAIM = ["worker", "max_tasks", "kinds", "org_id", "lease", "run_id"]
 WORKER_FUNCTIONS = {
@@ -67,6 +91,28 @@ WORKER_FUNCTIONS = {
     "retry_job": ["job_id"],
     "tick": [],
     "refresh_job_metrics": [],
+    "claim_planning": ["worker", "org_id"],
+    "draft_cards": ["task_id", "lease_token"],
+    "record_usage": ["job_id", "cost", "tokens_in", "tokens_out"],
+    "claim_sends": ["worker", "max_sends", "org_id", "lease"],
+    "begin_send": ["send_id", "lease_token", "knows_repeats", "lease"],
+    "settle_send": [
+        "send_id",
+        "lease_token",
+        "outcome",
+        "provider",
+        "provider_message_id",
+        "reason",
+    ],
+    "record_send_event": [
+        "provider",
+        "provider_event_id",
+        "event",
+        "provider_message_id",
+        "send_id",
+        "happened_at",
+        "detail",
+    ],
 }
 
 Persona = Callable[[psycopg.Connection], AbstractContextManager[None]]
@@ -95,6 +141,72 @@ class Victim:
     card: UUID
     run: UUID
     unlinked: UUID
+    campaign: UUID
+    waiting: UUID
+    unknown_send: int
+
+
+def campaign_of(org: UUID, word: str) -> Jsonb:
+    """What create_job makes a campaign of; as idempotency key it has the word."""
+    params = {
+        "target_group": word,
+        "cadence": {"day0": True, "day4": True},
+        "templates": {"intro": {"subject": word, "body": "{{note}}"}},
+    }
+    return Jsonb({"name": word, "params": params, "org_id": str(org), "idempotency_key": word})
+
+
+def plant_campaign(conn: psycopg.Connection, org: UUID, word: str) -> tuple[UUID, UUID, int]:
+    """A campaign with a row in every table of campaigns: its job, a waiting card, an unknown send.
+
+    The word is in every text there is.
+    """
+    people = [
+        {
+            "contact_key": f"contact {number}",
+            "email": f"{number}@secret.example",
+            "groups": [word],
+            "attributes": {"note": word},
+        }
+        for number in range(3)
+    ]
+    # No id that other numbers of an error text are mistaken for.
+    conn.execute("alter table jobsdb.sends alter id restart with 700001")
+    conn.execute("select upsert_contacts(%s, %s)", [Jsonb(people), org])
+    job = world.one(conn, "select id from create_job(%s)", campaign_of(org, word))
+    world.move_job(conn, job, "running")
+    draft = "select id, lease_token from claim_tasks('agent', 1, '{draft_email}')"
+    conn.execute("select draft_cards(%s, %s)", conn.execute(draft).fetchone())
+    cards = world.column(
+        conn, "select id from kanban_cards where job_id = %s order by content ->> 'to'", job
+    )
+    for card in cards[:2]:
+        world.move_card(conn, card, "approved")
+    sends = world.rows(conn, "select * from claim_sends('w', 10)")
+    sent, lost = [send for send in sends if send["job_id"] == job]
+    for send in sent, lost:
+        conn.execute("select begin_send(%s, %s)", [send["id"], send["lease_token"]])
+    conn.execute(
+        "select settle_send(%s, %s, 'sent', 'provider', %s)",
+        [sent["id"], sent["lease_token"], word],
+    )
+    conn.execute(
+        "update jobsdb.sends set lease_expires_at = now() - interval '1 s' where id = %s",
+        [lost["id"]],
+    )
+    conn.execute("select jobsdb.rescue_sends()")
+    conn.execute(
+        "select record_send_event('provider', 'e1', 'complaint', null, %s, null, %s)",
+        [sent["id"], Jsonb({"note": word})],
+    )
+    conn.execute("select record_usage(%s, 1, 1, 1)", [job])
+    conn.execute("select jobsdb.limit_sends(%s, 1000, '1 hour', 'mailbox', %s)", [org, word])
+    conn.execute(
+        "insert into jobsdb.due_contacts (job_id, org_id, contact_key, due_at)"
+        " values (%s, %s, %s, now() + interval '1 day')",
+        [job, org, word],
+    )
+    return job, cards[2], lost["id"]
 
 
 @pytest.fixture(scope="module")
@@ -120,11 +232,12 @@ def victim_and_connection(
             SECRET,
         )
         finished = world.new_job(conn, A, "failed", SECRET)
+        campaign = plant_campaign(conn, A, SECRET)
         conn.execute("select jobsdb.add_org_member(%s, %s)", [A, A])
         conn.execute("select refresh_job_metrics()")
         world.new_task(conn, world.new_job(conn, B, "running", "the job of B"))
         conn.execute("analyze")
-        yield Victim(job, finished, task, card, run, unlinked), conn
+        yield Victim(job, finished, task, card, run, unlinked, *campaign), conn
 
 
 @pytest.fixture
@@ -228,6 +341,60 @@ def test_no_relation_shows_anything_of_another_tenant(tx: psycopg.Connection, wh
                 assert found == "42501", relation
 
 
+OF_CAMPAIGNS = {
+    "contacts",
+    "suppressions",
+    "job_keys",
+    "job_contacts",
+    "due_contacts",
+    "planned_jobs",
+    "job_usage",
+    "waiting_cards",
+    "sends",
+    "send_events",
+    "rate_limits",
+}
+
+
+def test_every_private_table_of_campaigns_holds_something_of_the_victim(
+    tx: psycopg.Connection,
+) -> None:
+    """Else the test below would prove nothing of them."""
+    for table in OF_CAMPAIGNS:
+        assert world.one(tx, f"select count(*) from jobsdb.{table} where org_id = %s", A), table
+
+
+@strangers
+def test_who_could_name_the_private_tables_would_still_see_and_plant_nothing(
+    tx: psycopg.Connection, who: Persona
+) -> None:
+    """The second wall: row-level security stands where the schema and the grants do not."""
+    tx.execute("insert into jobsdb.contact_source values (true, 'x', 'x', 'x', 'x')")
+    owned = {
+        relation: columns(tx, relation)
+        for relation in relations(tx, "rp")
+        if relation.startswith("jobsdb.")
+    }
+    assert {f"jobsdb.{name}" for name in OF_CAMPAIGNS} | {"jobsdb.contact_source"} <= set(owned)
+    tx.execute("grant usage on schema jobsdb to public")
+    tx.execute("grant all on all tables in schema jobsdb to public")
+    tx.execute("grant all on all sequences in schema jobsdb to public")
+    with who(tx):
+        for relation, names in owned.items():
+            found = outcome(tx, f"select r::text from {relation} as r")
+            assert isinstance(found, list) or found in NOTHING, relation
+            assert SECRET not in str(found), relation
+            assert str(A) not in str(found), relation
+            if "org_id" not in names:
+                assert found in ([], *NOTHING), relation
+                continue
+            planted = f"insert into {relation} (org_id) values (%s)"
+            assert outcome(tx, planted, [A]) in NOTHING, relation
+            for change in (f"update {relation} set org_id = org_id", f"delete from {relation}"):
+                changed = outcome(tx, f"{change} where org_id = %s returning 1", [A])
+                assert changed in ([], *NOTHING), change
+
+
 @strangers
 def test_no_relation_can_be_asked_for_the_organisation_of_another_tenant(
     tx: psycopg.Connection, victim: Victim, who: Persona
@@ -316,7 +483,7 @@ def test_planner_statistics_show_no_values_of_others(tx: psycopg.Connection) -> 
 def test_row_security_cannot_be_switched_off(tx: psycopg.Connection) -> None:
     with as_tenant(tx, B):
         tx.execute("set local row_security = off")
-        for relation in ("jobs", "job_tasks", "kanban_cards", "agent_runs"):
+        for relation in ("jobs", "job_tasks", "kanban_cards", "agent_runs", "review_queue"):
             with refused(tx, "42501", "row-level security"):
                 tx.execute(f"select * from {relation}")
 
@@ -418,6 +585,8 @@ def test_no_row_can_be_planted_in_another_organisation(
             tried = sql.SQL("insert into {} (org_id) values (%s)").format(sql.SQL(relation))
             if relation not in READABLE:
                 assert outcome(tx, tried.as_string(), [A]) == "42501", relation
+            elif (relation, "insert") not in WRITABLE:  # a view that nothing can be written to
+                assert outcome(tx, tried.as_string(), [A]) == "55000", relation
         attempts = {
             "insert into jobs (org_id, name) values (%(org)s, 'x')": NOTHING,
             "insert into job_tasks (org_id, job_id, step, kind)"
@@ -561,7 +730,7 @@ def test_the_public_functions_are_these_with_these_arguments(tx: psycopg.Connect
         "select proname from pg_proc where pronamespace = 'public'::regnamespace"
         " and pronargdefaults > 0",
     )
-    assert set(with_defaults) <= set(WORKER_FUNCTIONS)
+    assert set(with_defaults) - set(WORKER_FUNCTIONS) == WITH_DEFAULTS
 
 
 @strangers
@@ -626,6 +795,93 @@ def test_the_public_functions_do_nothing_to_others(
     assert world.row(tx, "select * from jobs where id = %s", victim.job) == before
 
 
+BY_JOB = ("preview_job", "dry_run_job", "plan_next_batch", "job_blockers", "settle_job")
+
+
+def owned_by_a(conn: psycopg.Connection) -> dict[str, list[str]]:
+    """Every row of A, and every row of a table without organisation, as text."""
+    found = {}
+    for relation in relations(conn, "rp"):
+        mine = "where org_id = %s" if "org_id" in columns(conn, relation) else "where %s <> ''"
+        query = f"select r::text from {relation} as r {mine} order by 1"
+        found[relation] = world.column(conn, query, str(A))
+    return found
+
+
+@strangers
+def test_the_functions_of_campaigns_do_nothing_to_others(
+    tx: psycopg.Connection, victim: Victim, who: Persona
+) -> None:
+    before = owned_by_a(tx)
+    given = {
+        **vars(victim),
+        "a": A,
+        "hash": world.one(
+            tx, "select content_hash from review_queue where card_id = %s", str(victim.waiting)
+        ),
+        "card_id": str(victim.waiting),
+        "payload": Jsonb({"name": "x", "org_id": str(A), "idempotency_key": SECRET}),
+        "contacts": Jsonb([{"contact_key": "contact 0", "email": "b@example.com"}]),
+    }
+    refused_by = {
+        "create_job(%(payload)s)": ("JB020",),
+        "upsert_contacts(%(contacts)s, %(a)s)": ("JB020",),
+        "erase_contact(%(a)s, 'contact 0')": ("JB020",),
+        "resolve_unknown(%(unknown_send)s, 'cancel')": ("JB020",),
+        "resolve_unknown(%(unknown_send)s, 'cancel', %(a)s)": ("JB020",),
+        **{f"{name}(%({job})s)": ("JB020",) for name in BY_JOB for job in ("job", "campaign")},
+    }
+    with who(tx):
+        for call, codes in refused_by.items():
+            assert outcome(tx, f"select * from {call}", given) in (*codes, *NOTHING), call
+        exported = outcome(tx, "select export_contact(%(a)s, 'contact 0')", given)
+        assert exported in ([(None,)], *NOTHING)
+        for decision in ("approve", "reject", "redraft"):
+            for more in ("", ", %(a)s"):
+                call = f"review_card(%(card_id)s, '{decision}'{more})"
+                found = outcome(tx, f"select {call}", given)
+                assert found in ([("not_found",)], "JB003", *NOTHING), call
+                call = f"review_cards(array[%(card_id)s], array[%(hash)s], '{decision}'{more})"
+                found = outcome(tx, f"select outcome from {call}", given)
+                assert found in ([("not_found",)], "JB003", *NOTHING), call
+        call = "select review_card(%(card_id)s, 'approve', null, %(hash)s, '{}')"
+        assert outcome(tx, call, given) in ([("not_found",)], "JB003", *NOTHING)
+    assert owned_by_a(tx) == before
+
+
+def test_a_tenant_whose_own_these_are_is_not_refused(
+    tx: psycopg.Connection, victim: Victim
+) -> None:
+    """Else the test above would prove nothing."""
+    with as_tenant(tx, A):
+        for name in BY_JOB:
+            assert isinstance(outcome(tx, f"select * from {name}(%s)", [victim.campaign]), list)
+        exported = world.one(tx, "select export_contact(%s, 'contact 0')", A)
+        assert SECRET in str(exported["contact"])
+        assert SECRET in str(exported["jobs"])
+        assert SECRET in str(exported["sends"])
+        for call, given in {
+            "resolve_unknown(%s, 'cancel')": victim.unknown_send,
+            "review_card(%s, 'approve')": str(victim.waiting),
+            "erase_contact(%s, 'contact 2')": A,
+        }.items():
+            assert isinstance(outcome(tx, f"select {call}", [given]), list), call
+        assert world.one(tx, "select review_card(%s, 'approve')", str(victim.waiting)) == "ok"
+
+
+def test_the_idempotency_keys_of_tenants_are_their_own(
+    tx: psycopg.Connection, victim: Victim
+) -> None:
+    """The key of A is free for B, and gives B neither the job of A nor its audience."""
+    with as_tenant(tx, B):
+        mine = world.row(tx, "select id, org_id from create_job(%s)", campaign_of(B, SECRET))
+        assert mine["org_id"] == B
+        assert mine["id"] != victim.campaign
+        again = world.one(tx, "select id from create_job(%s)", campaign_of(B, SECRET))
+        assert again == mine["id"]
+        assert outcome(tx, "select * from dry_run_job(%s)", [mine["id"]]) == []
+
+
 def test_functions_take_null_for_an_unknown_id(tx: psycopg.Connection) -> None:
     with as_tenant(tx, B):
         with refused(tx, "JB020", 'job "null" was not found or is not yours'):
@@ -633,6 +889,15 @@ def test_functions_take_null_for_an_unknown_id(tx: psycopg.Connection) -> None:
         assert outcome(tx, "select * from get_job_cards(null)") == []
         assert outcome(tx, "select * from get_job_progress(null)") == []
         assert outcome(tx, "select * from get_job_metrics_for_org(null)") == []
+        for name in BY_JOB:
+            with refused(tx, "JB020", 'job "null" was not found or is not yours'):
+                tx.execute(f"select * from {name}(null)")
+        with refused(tx, "JB020", 'send "null" was not found or is not yours'):
+            tx.execute("select resolve_unknown(null, 'cancel')")
+        with refused(tx, "JB020", 'organisation "null" was not found or is not yours'):
+            tx.execute("select erase_contact(null, null)")
+        assert outcome(tx, "select export_contact(null, null)") == [(None,)]
+        assert outcome(tx, "select review_card(null, 'approve')") == [("not_found",)]
 
 
 def test_a_foreign_and_an_unknown_id_are_refused_alike_by_every_function(
@@ -650,6 +915,24 @@ def test_a_foreign_and_an_unknown_id_are_refused_alike_by_every_function(
             assert foreign["message_hint"], name
             assert foreign == refusal(tx, call, [victim.finished_job]), name
             assert foreign == refusal(tx, call, [UNKNOWN]), name
+        for call, theirs, unknown in (
+            ("resolve_unknown(%s, 'cancel')", victim.unknown_send, UNKNOWN_TASK),
+            ("erase_contact(%s, 'contact 0')", A, UNKNOWN),
+            ("upsert_contacts('[]', %s)", A, UNKNOWN),
+            ("create_job(jsonb_build_object('name', 'x', 'org_id', %s::text))", A, UNKNOWN),
+        ):
+            foreign = refusal(tx, f"select {call}", [theirs])
+            assert foreign["sqlstate"] == "JB020", call
+            assert foreign["message_detail"], call
+            assert foreign["message_hint"], call
+            assert foreign == refusal(tx, f"select {call}", [unknown]), call
+        for call in (
+            "select outcome from review_cards(array[%s::text], array['x'], 'approve')",
+            "select review_card(%s::text, 'approve')",
+            "select export_contact(%s::uuid, 'contact 0')",
+        ):
+            for card in victim.waiting, victim.card, A:
+                assert outcome(tx, call, [card]) == outcome(tx, call, [UNKNOWN]), call
 
 
 PLAIN_SQL = {
@@ -737,6 +1020,7 @@ def test_a_job_of_another_tenant_is_not_even_waited_for(
             for attempt in (
                 "select cancel_job(%(job)s)",
                 "select pause_job(%(job)s)",
+                *(f"select {name}(%(job)s)" for name in BY_JOB),
                 PLAIN_SQL["a task is added"],
                 PLAIN_SQL["a card is added to a job"],
                 PLAIN_SQL["a card is added to a task"],
@@ -804,7 +1088,17 @@ def test_a_trigger_function_attached_elsewhere_by_the_owner_does_nothing(
                 )
 
 
-SHADOWS = ("jobs", "job_tasks", "kanban_cards", "job_deltas", "org_members", "transitions", "job_metrics_mv")  # fmt: skip # noqa: E501
+SHADOWS = (
+    "jobs",
+    "job_tasks",
+    "kanban_cards",
+    "job_deltas",
+    "org_members",
+    "transitions",
+    "job_metrics_mv",
+    "review_queue",
+    *sorted(OF_CAMPAIGNS),
+)
 
 
 def test_temporary_tables_of_the_same_name_are_not_believed(
@@ -823,7 +1117,12 @@ def test_temporary_tables_of_the_same_name_are_not_believed(
                 " values (%s, %s, %s, %s, 'x', 'running')",
                 [victim.job, B, B, victim.job],
             )
-        for call in ("cancel_job(%s)", "transition_job_status(%s, 'failed')", "pause_job(%s)"):
+        for call in (
+            "cancel_job(%s)",
+            "transition_job_status(%s, 'failed')",
+            "pause_job(%s)",
+            *(f"{name}(%s)" for name in BY_JOB),
+        ):
             assert outcome(tx, f"select public.{call}", [victim.job]) == "JB020", call
         for call in ("get_job_cards", "get_job_progress"):
             assert outcome(tx, f"select * from public.{call}(%s)", [victim.job]) == [], call
@@ -848,6 +1147,7 @@ def test_temporary_types_never_make_our_code_run_theirs(server: Server, template
     ):
         job = world.new_job(owner, A, name=SECRET)
         task = world.new_task(owner, job)
+        campaign, card, send = plant_campaign(owner, B, "of B")
         conn.add_notice_handler(lambda diag: told.append(diag.message_primary or ""))
         with as_tenant(conn, B):
             for name in TYPES:
@@ -886,6 +1186,19 @@ def test_temporary_types_never_make_our_code_run_theirs(server: Server, template
                 f"select * from public.get_job_cards('{mine}')",
                 f"select * from public.get_job_progress('{mine}')",
                 f"select * from public.get_job_metrics_for_org('{B}')",
+                *(f"select * from public.{name}('{campaign}')" for name in BY_JOB),
+                'select public.create_job(\'{"name": "b", "idempotency_key": "k"}\')',
+                'select public.validate_job_params(\'{"cadence": {"day0": true}}\')',
+                'select public.explain_job_params(\'{"cadence": {"day0": true}}\')',
+                "select public.render_template('\"x {{a}}\"', '{\"a\": 1}')",
+                'select public.upsert_contacts(\'[{"contact_key": "d"}]\')',
+                "select public.review_card(c.id::text, 'reject') from public.kanban_cards as c",
+                "select public.review_cards(array_agg(q.card_id), array_agg(q.content_hash),"
+                " 'redraft') from public.review_queue as q",
+                f"select public.resolve_unknown({send}, 'cancel')",
+                f"select public.review_card('{card}', 'approve', content => '{{\"to\": \"x\"}}')",
+                f"select public.export_contact('{B}', 'contact 0')",
+                f"select public.erase_contact('{B}', 'contact 0')",
                 *(f"select * from {relation}" for relation in sorted(READABLE)),
             ):
                 with conn.transaction():
@@ -953,17 +1266,20 @@ def test_a_membership_opens_an_organisation_and_its_end_closes_it(
         with who:
             return world.one(tx, counted)
 
-    assert jobs_seen(as_tenant(tx, A)) == 2
+    assert jobs_seen(as_tenant(tx, A)) == 3
     assert jobs_seen(as_tenant(tx, B)) == 0
     with as_service(tx):
         tx.execute("select jobsdb.add_org_member(%s, %s)", [B, A])
         tx.execute("select jobsdb.add_org_member(%s, %s)", [B, A])
-    assert jobs_seen(as_tenant(tx, B)) == 2
+    assert jobs_seen(as_tenant(tx, B)) == 3
     with as_tenant(tx, B):
         for relation in READABLE:
             assert outcome(tx, f"select * from {relation} where org_id = %s", [A]) != [], relation
         assert tx.execute("select * from get_job_cards(%s)", [victim.job]).fetchall()
         assert tx.execute("select * from get_job_metrics_for_org(%s)", [A]).fetchall()
+        assert tx.execute("select * from job_blockers(%s)", [victim.campaign]).fetchall()
+        assert world.one(tx, "select export_contact(%s, 'contact 0')", A)
+        assert world.one(tx, "select review_card(%s, 'approve')", str(victim.waiting)) == "ok"
         tx.execute("select pause_job(%s)", [victim.job])
         added = "insert into jobs (org_id, name) values (%s, 'by B') returning created_by"
         assert world.one(tx, added, A) == B
@@ -1021,7 +1337,7 @@ def test_a_login_of_its_own_is_a_tenant_or_an_agent_by_membership(
             tx.execute("select public.cancel_job(%s)", [victim.job])
     with tx.transaction(force_rollback=True):
         tx.execute("set local session authorization agent_of_the_tests")
-        assert world.one(tx, "select count(*) from public.jobs") == 3
+        assert world.one(tx, "select count(*) from public.jobs") == 4
         tx.execute("select public.pause_job(%s)", [victim.job])
         with refused(tx, "JB003", "cannot be approved by nobody"):
             tx.execute(

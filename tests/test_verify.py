@@ -638,6 +638,33 @@ BROKEN: list[tuple[str, ...]] = [
         "by hand",
     ),
     ("4230", "delete from jobsdb.leases", "a row in jobsdb.leases"),
+    ("4240", "delete from jobsdb.waiting_cards", "missing a row in jobsdb.waiting_cards"),
+    (
+        "4240",
+        "insert into jobsdb.waiting_cards (org_id, job_id, card_id)"
+        " select k.org_id, k.job_id, k.id from public.kanban_cards as k where k.state = 'approved'",
+        "extra a row in jobsdb.waiting_cards",
+    ),
+    (
+        "4250",
+        "update jobsdb.sends set content_hash = 'of other words' where state = 'queued'",
+        "extra state queued",
+    ),
+    ("4250", "delete from jobsdb.card_reviews", "extra state sent", "by hand"),
+    (
+        "4260",
+        "insert into jobsdb.due_contacts (job_id, org_id, contact_key, due_at)"
+        " select j.id, j.org_id, 'c1', now() from public.jobs as j where j.name = 'running'",
+        "missing an active contact of the job extra none",
+    ),
+    (
+        "4260",
+        "insert into jobsdb.job_contacts (job_id, org_id, contact_key, attributes, state, reason)"
+        " select j.id, j.org_id, 'c1', '{}', 'stopped', 'reply' from public.jobs as j;"
+        "insert into jobsdb.due_contacts (job_id, org_id, contact_key, due_at)"
+        " select j.id, j.org_id, 'c1', now() from public.jobs as j where j.name = 'running'",
+        "extra stopped",
+    ),
     (
         "4210",
         "delete from jobsdb.frozen_job_metrics",
@@ -1221,7 +1248,40 @@ WRONG: list[tuple[str, str, str]] = [
         " stable security definer as 'begin return true; end'",
         "tenant b calls cancel_job for a job of a",
     ),
+    (
+        "5050",
+        "alter view public.review_queue reset (security_invoker);"
+        " alter function jobsdb.card_of security definer",
+        "tenant b sees nothing of public.review_queue",
+    ),
+    *(
+        (
+            "5050",
+            "create or replace function jobsdb.may_see(org_id uuid) returns boolean"
+            " language plpgsql stable security definer as 'begin return true; end'",
+            f"tenant b calls {name} for what is a's",
+        )
+        for name in ("create_job", "erase_contact", "export_contact", "resolve_unknown")
+    ),
+    (
+        "5050",
+        "grant execute on function public.claim_sends to authenticated",
+        "tenant b calls claim_sends for a job of a",
+    ),
     ("5060", "grant select on public.jobs to anon", "anon reads public.jobs"),
+    (
+        "5060",
+        "grant select on public.review_queue to anon;"
+        " grant execute on function jobsdb.card_of, jobsdb.card_hash to anon;"
+        " alter view public.review_queue reset (security_invoker)",
+        "anon reads public.review_queue",
+    ),
+    (
+        "5060",
+        "create or replace function jobsdb.may_see(org_id uuid) returns boolean language plpgsql"
+        " stable security definer as 'begin return true; end'",
+        "a token without sub: select public.dry_run_job",
+    ),
     (
         "5060",
         "grant select, update on public.jobs to public",

@@ -132,7 +132,7 @@ comment on column jobsdb.ledger.seq is 'Order of application.';
 comment on column jobsdb.ledger.file is 'Path below sql/ in the package, e.g. migrations/20251103000000_create_jobs_system.sql.';
 comment on column jobsdb.ledger.sha256 is 'SHA-256 (hex) of the file with LF line ends and no byte order mark.';
 comment on column jobsdb.ledger.release is 'Version of the package the file came from.';
-comment on column jobsdb.ledger.route is 'migrate: `jobsdb migrate`; bundle: one of the three hand-installable files.';
+comment on column jobsdb.ledger.route is 'migrate: `jobsdb migrate`; bundle: one of the hand-installable files.';
 comment on column jobsdb.ledger.applied_at is 'When the file was applied.';
 comment on column jobsdb.ledger.applied_by is 'The session user who applied it.';
 

@@ -161,6 +161,7 @@ create table jobsdb.card_reviews (
   reviewer uuid,
   reviewer_role text not null,
   content_hash text not null,
+  comment text,
   decided_at timestamptz not null default clock_timestamp(),
   constraint card_reviews_pkey primary key (id),
   constraint decision_is_known check (decision in ('approved', 'rejected', 'in_review'))
@@ -182,6 +183,7 @@ comment on column jobsdb.card_reviews.decision is 'approved, rejected, or in_rev
 comment on column jobsdb.card_reviews.reviewer is 'auth.uid() of the person; null when no person was needed or identified.';
 comment on column jobsdb.card_reviews.reviewer_role is 'The database role that decided.';
 comment on column jobsdb.card_reviews.content_hash is 'SHA-256 (hex) over type, title, content and recipient as they were decided on: jobsdb.card_hash.';
+comment on column jobsdb.card_reviews.comment is 'What the person wrote, through review_card; at most 1,000 characters.';
 comment on column jobsdb.card_reviews.decided_at is 'When.';
 
 create type jobsdb.card_count as (

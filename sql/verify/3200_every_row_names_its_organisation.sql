@@ -2,7 +2,7 @@
 -- so: a policy would have to look at the parent of every row, and the table cannot be distributed
 --
 -- Not so, because their rows belong to nobody: the ledger, the state machine, the kinds of tasks,
--- the names of the host's tables, the time of the last refresh.
+-- the names of the host's tables and of its contacts, the time of the last refresh.
 select
   format('%s.%s', n.nspname, c.relname) as object,
   'org_id uuid not null' as missing,
@@ -20,6 +20,7 @@ where
     'jobsdb.transitions',
     'jobsdb.task_kinds',
     'jobsdb.host_tables',
+    'jobsdb.contact_source',
     'jobsdb.metrics_refresh'
   )
   and not exists (

@@ -1,4 +1,4 @@
-"""`jobsdb bundle`: writes the three files that install jobsdb by hand.
+"""`jobsdb bundle`: writes the files that install jobsdb by hand.
 
 Each is one `do` statement (the frame is bundle.sql) around the text of its files, so that it is
 atomic on every route: psql -f, an SQL editor, psql -1, `supabase db push`. The output depends on
@@ -23,15 +23,17 @@ _WHAT = {
     1: "jobs, their tasks, the state machine, tenancy",
     2: "links from cards and agent runs to jobs",
     3: "metrics",
+    4: "campaigns: contacts, audiences, templates, planning",
+    5: "e-mails: the ledger of what was approved, sent and reported",
 }
 
 
 def build(files: Sequence[SqlFile] | None = None) -> dict[str, str]:
-    """The text of the three files by name, in the order in which they are run."""
+    """The text of the files by name, in the order in which they are run."""
     files = load() if files is None else files
     heads = {file.bundle: file for file in migrations(files)}
     if sorted(heads) != sorted(_WHAT) or len(migrations(files)) != len(_WHAT):
-        raise JobsdbError("each of the three bundle files needs one migration", code=Exit.INTERNAL)
+        raise JobsdbError("each bundle file needs one migration", code=Exit.INTERNAL)
     frame = normalise(Path(__file__).with_name("bundle.sql").read_bytes())
     return {
         f"{heads[number].stem}.sql": _bundle(frame, number, heads, files)
@@ -40,7 +42,7 @@ def build(files: Sequence[SqlFile] | None = None) -> dict[str, str]:
 
 
 def write(directory: Path, files: Sequence[SqlFile] | None = None) -> list[tuple[Path, bool]]:
-    """Write the three files; returns each path and whether it changed.
+    """Write the files; returns each path and whether it changed.
 
     Errors: Refused when a file of that name is not ours, UsageError when the folder is impossible.
     """
@@ -77,6 +79,7 @@ def _bundle(frame: str, number: int, heads: dict[int, SqlFile], files: Sequence[
     following = names[number] if number < len(names) else None
     values = {
         "NUMBER": str(number),
+        "COUNT": str(len(names)),
         "NAME": names[number - 1],
         "RELEASE": __version__,
         "WHAT": _WHAT[number],

@@ -1,14 +1,14 @@
--- jobsdb bundle @NUMBER@ of 3: @NAME@
+-- jobsdb bundle @NUMBER@ of @COUNT@: @NAME@
 -- Written by `jobsdb bundle` (release @RELEASE@); do not edit it, write it again.
 --
 -- What it is: @WHAT@.
--- One of three files that install jobsdb by hand. They are run in the order of their names:
+-- One of @COUNT@ files that install jobsdb by hand. They are run in the order of their names:
 @ORDER@
 --
 -- How to run it, whichever you prefer:
 --   psql URL -f @NAME@
 --   paste it into an SQL editor and run it
---   put all three files into supabase/migrations and run `supabase db push`
+--   put all of them into supabase/migrations and run `supabase db push`
 --
 -- It is one statement: it is done as a whole or not at all. Run again it does nothing but say so; in
 -- the wrong order it is refused. `jobsdb migrate` and `jobsdb verify` go on from what it records.
@@ -31,7 +31,7 @@ declare
   v_path text;
   v_recorded text;
   v_installed bool := false;
-  v_message text := 'jobsdb: file @NUMBER@ of 3 is installed';
+  v_message text := 'jobsdb: file @NUMBER@ of @COUNT@ is installed';
   v_hint text := '@NEXT@';
 begin
   -- What it sets is put back at the end: more may follow in the same transaction.
@@ -68,7 +68,7 @@ begin
   end if;
 
   if v_recorded = v_sha256 then
-    v_message := 'jobsdb: file @NUMBER@ of 3 was installed before, nothing to do';
+    v_message := 'jobsdb: file @NUMBER@ of @COUNT@ was installed before, nothing to do';
   elsif v_recorded is not null then
     raise exception using
       errcode = 'JB090',
@@ -82,7 +82,7 @@ begin
       errcode = 'JB090',
       message = format('this file needs "%s" first', v_needs),
       detail = 'The ledger of this database does not list it.',
-      hint = 'Run the three files in the order of their names, or run `jobsdb migrate`.';
+      hint = 'Run the files in the order of their names, or run `jobsdb migrate`.';
   else
 @EXECUTES@
     perform jobsdb.record_applied(

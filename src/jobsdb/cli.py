@@ -296,7 +296,7 @@ def work(
 @click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
 @debug_option
 def bundle(directory: Path) -> Exit:
-    """Write three self-contained SQL files that install jobsdb without this command.
+    """Write five self-contained SQL files that install jobsdb without this command.
 
     Run them in the order of their names by psql -f, in an SQL editor, or by supabase db push.
     Files that jobsdb did not write are never overwritten.

@@ -20,7 +20,7 @@ OTHER_FOLDERS = ("verify", "seeds", "bundle")
 """Folders of sql/ whose files are not deployed."""
 
 _KINDS: dict[str, Kind] = {"prerequisites": "prerequisite", "migrations": "migration"}
-_BUNDLE = re.compile(r"-- bundle ([123])\s*$")
+_BUNDLE = re.compile(r"-- bundle ([1-9])\s*$")
 _MIGRATION = re.compile(r"migrations/\d{14}_[a-z0-9_]+\.sql")
 
 
@@ -115,7 +115,7 @@ def _read(root: Path, path: str) -> SqlFile:
     if header is None:
         raise _broken(
             f"sql/{path} does not say which bundle it goes into",
-            "Its first line must be `-- bundle N` with N = 1, 2 or 3.",
+            "Its first line must be `-- bundle N` with the number N of a bundle.",
         )
     folder = path.partition("/")[0]
     kind = _KINDS.get(folder, "present")

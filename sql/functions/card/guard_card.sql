@@ -42,13 +42,13 @@ begin
 
   -- What adds or revives work waits for whoever is closing the job, then reads what he decided.
   if v_from is null or v_to = 'approved' or v_from = 'rejected' then
-    select j.status, j.params
+    select j.status, j.params, j.created_by
     into v_job
     from public.jobs as j
     where j.id = new.job_id and j.org_id = new.org_id
     for key share;
   else
-    select j.status, j.params
+    select j.status, j.params, j.created_by
     into v_job
     from public.jobs as j
     where j.id = new.job_id and j.org_id = new.org_id;
@@ -99,6 +99,17 @@ begin
       hint = 'Let an identified person approve it; an agent cannot.';
   end if;
 
+  if v_to = 'approved'
+    and v_from is distinct from v_to
+    and v_job.params -> 'four_eyes' = 'true'
+    and auth.uid() = v_job.created_by then
+    raise exception using
+      errcode = 'JB003',
+      message = format('card "%s" cannot be approved by who created the job', v_card_id),
+      detail = format('Job "%s" wants four eyes (params.four_eyes).', new.job_id),
+      hint = 'Let another person of the organisation approve it.';
+  end if;
+
   if v_job.status in ('succeeded', 'failed', 'cancelled') and (
     (v_from is null and v_to in ('in_review', 'approved'))
     or (v_from is distinct from v_to and (v_to = 'approved' or v_from = 'rejected'))
@@ -117,7 +128,7 @@ begin
     );
     if v_to <> 'done' then
       insert into jobsdb.card_reviews (
-        org_id, job_id, card_id, decision, reviewer, reviewer_role, content_hash
+        org_id, job_id, card_id, decision, reviewer, reviewer_role, content_hash, comment
       )
       values (
         new.org_id,
@@ -126,7 +137,8 @@ begin
         v_to,
         auth.uid(),
         jobsdb.caller_role(),
-        jobsdb.card_hash(v_new)
+        jobsdb.card_hash(v_new),
+        nullif(left(current_setting('jobsdb.review_comment', true), 1000), '')
       );
     end if;
   end if;

@@ -1,13 +1,12 @@
 -- bundle 1
--- Unknown keys are kept: the host may store its own. What is refused here could never run.
 create or replace function jobsdb.check_job(
   name text,
   params jsonb
 )
 returns void
 language plpgsql
-immutable
-parallel safe
+stable
+parallel unsafe
 security invoker
 set search_path to pg_catalog, pg_temp
 as $$
@@ -23,39 +22,14 @@ begin
       detail = format('It has %s characters; at most 200 are stored.', length(v_name)),
       hint = 'Put the long text into description.';
   end if;
-  perform jobsdb.check_document('params', v_params);
 
-  select string_agg(p.problem, '; ' order by p.place)
+  select string_agg(p.problem, '; ')
   into v_problems
   from (
-    values
-    (1, 'name is blank', v_name !~ '[^[:space:]]'),
-    (2, 'params is not an object', jsonb_typeof(v_params) <> 'object'),
-    (
-      3,
-      'review_mode is not true or false',
-      jsonb_typeof(v_params -> 'review_mode') <> 'boolean'
-    ),
-    (
-      4,
-      'batch_size is not a whole number of at least 1',
-      case jsonb_typeof(v_params -> 'batch_size')
-        when 'number'
-          then (v_params ->> 'batch_size')::numeric < 1
-            or (v_params ->> 'batch_size')::numeric % 1 <> 0
-        else v_params ? 'batch_size'
-      end
-    ),
-    (5, 'cadence is not an object', jsonb_typeof(v_params -> 'cadence') <> 'object'),
-    (6, 'templates is not an object', jsonb_typeof(v_params -> 'templates') <> 'object'),
-    (7, 'target_filter is not an object', jsonb_typeof(v_params -> 'target_filter') <> 'object'),
-    (
-      8,
-      'target_group is neither text nor an array',
-      jsonb_typeof(v_params -> 'target_group') not in ('string', 'array')
-    )
-  ) as p (place, problem, is_so)
-  where p.is_so;
+    select 'name is blank' as problem where v_name !~ '[^[:space:]]'
+    union all
+    select e.sentence from jobsdb.params_problems(v_params) as e where e.severity = 'error'
+  ) as p;
 
   if v_problems is not null then
     raise exception using

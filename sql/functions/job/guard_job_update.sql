@@ -39,6 +39,17 @@ begin
       hint = 'Let an identified person change params.review_mode.';
   end if;
 
+  -- Nor do four eyes become two by the hand that they bind.
+  if old.params -> 'four_eyes' = 'true'
+    and new.params -> 'four_eyes' is distinct from 'true'
+    and (not jobsdb.is_identified() or coalesce(auth.uid() = old.created_by, false)) then
+    raise exception using
+      errcode = 'JB003',
+      message = format('four eyes of job "%s" cannot be waived by who created it', old.id),
+      detail = 'params.four_eyes keeps the creator of a job from approving its cards.',
+      hint = 'Let another person of the organisation change params.four_eyes.';
+  end if;
+
   new.updated_at := now();
 
   if new.status = old.status then
@@ -128,5 +139,5 @@ revoke all on function jobsdb.guard_job_update() from public, anon, authenticate
 comment on function jobsdb.guard_job_update() is
 'Trigger: proves a move of a job, brings its counters up to date with it and stamps the times.
 Returns: the row.
-Errors:  JB001 illegal move; JB003 review switched off by nobody; JB010 bad name or params; JB012 too large or too deep; JB030 an old snapshot; JB040 open work.
+Errors:  JB001 illegal move; JB003 review switched off by nobody, or four eyes by the creator; JB010 bad name or params; JB012 too large or too deep; JB030 an old snapshot; JB040 open work.
 Source:  sql/functions/job/guard_job_update.sql';

@@ -97,19 +97,8 @@ begin
     end if;
     -- A named step that comes later in this statement is not there yet; the statement trigger
     -- refuses it when it never comes.
-    new.waits_on := greatest(
-      jobsdb.next_wait(
-        new.job_id, new.org_id, new.batch, new.step, new.depends_on, new.id
-      ),
-      (
-        select max(d.step)
-        from unnest(new.depends_on) as d (step)
-        where (
-          select u.id
-          from public.job_tasks as u
-          where u.job_id = new.job_id and u.batch = new.batch and u.step = d.step
-        ) is null
-      )
+    new.waits_on := jobsdb.next_wait(
+      new.job_id, new.org_id, new.batch, new.step, new.depends_on, new.id, true
     );
   end if;
 

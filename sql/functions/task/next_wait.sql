@@ -11,7 +11,8 @@ create or replace function jobsdb.next_wait(
   batch int,
   below_step int,
   depends_on int[],
-  before_id bigint
+  before_id bigint,
+  counts_absent boolean default false
 )
 returns int
 language plpgsql
@@ -39,19 +40,22 @@ begin
     order by u.step desc
     limit 1;
   else
-    select u.step, u.xmin = pg_current_xact_id()::xid as is_ours
+    select d.step, coalesce(u.xmin = pg_current_xact_id()::xid, true) as is_ours
     into v_watch
     from unnest(next_wait.depends_on) as d (step)
-    cross join lateral (
-      select t.step, t.xmin, t.status
+    left join lateral (
+      select t.xmin, t.status
       from public.job_tasks as t
       where t.job_id = next_wait.job_id
         and t.batch = next_wait.batch
         and t.step = d.step
       limit 1
-    ) as u
-    where d.step < next_wait.below_step and u.status in ('pending', 'running', 'error')
-    order by u.step desc
+    ) as u on true
+    where d.step < next_wait.below_step and (
+      u.status in ('pending', 'running', 'error')
+      or (u.status is null and next_wait.counts_absent)
+    )
+    order by d.step desc
     limit 1;
   end if;
 
@@ -70,12 +74,12 @@ begin
   return v_watch.step;
 end;
 $$;
-revoke all on function jobsdb.next_wait(uuid, uuid, int, int, int[], bigint)
+revoke all on function jobsdb.next_wait(uuid, uuid, int, int, int[], bigint, boolean)
 from public, anon, authenticated, service_role;
 
-comment on function jobsdb.next_wait(uuid, uuid, int, int, int[], bigint) is
+comment on function jobsdb.next_wait(uuid, uuid, int, int, int[], bigint, boolean) is
 'Finds the highest unfinished step below below_step that a task depends on, and notes it when its end could be missed.
-Units:   depends_on null means every step older than before_id.
+Units:   depends_on null means every step older than before_id; counts_absent: a named step that is not there is waited for.
 Returns: a step, or null when the task waits for none.
 Errors:  none.
 Source:  sql/functions/task/next_wait.sql';

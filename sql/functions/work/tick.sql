@@ -1,4 +1,4 @@
--- bundle 3
+-- bundle 5
 -- For cron, or one worker, about once a minute. Every part skips what others hold, so two at once
 -- share the work. Workers that find nothing to do already do the most of it.
 create or replace function public.tick()
@@ -13,8 +13,11 @@ declare
   v_rescued int := jobsdb.rescue_tasks(10000);
   v_promoted int := jobsdb.promote_due(10000);
   v_released int := jobsdb.release_missed(null, 10000);
+  v_resent int := jobsdb.rescue_sends(10000);
   v_skipped int := jobsdb.finish_closed_jobs(10000);
   v_folded int := jobsdb.fold_waiting(10000);
+  v_expired int := jobsdb.expire_cards(1000);
+  v_settled int := jobsdb.settle_campaigns(100);
   v_refreshed_at timestamptz;
 begin
   perform jobsdb.mark_limited_jobs();
@@ -41,6 +44,9 @@ begin
     'released', v_released,
     'skipped', v_skipped,
     'folded', v_folded,
+    'sends', v_resent,
+    'expired', v_expired,
+    'settled', v_settled,
     'refreshed_at', v_refreshed_at
   );
 end;
@@ -50,7 +56,7 @@ grant execute on function public.tick() to service_role;
 
 comment on function public.tick() is
 'Looks after everything that waits for somebody who has time: expired leases, due tasks, counters, rows of cancelled jobs, metrics older than five minutes. Service role only; call it about once a minute, e.g. with pg_cron.
-Units:   rescued, promoted, released, skipped in tasks, folded in jobs.
-Returns: {"rescued": n, "promoted": n, "released": n, "skipped": n, "folded": n, "refreshed_at": time}.
+Units:   rescued, promoted, released, skipped in tasks, folded and settled in jobs, sends in e-mails whose worker was lost, expired in cards.
+Returns: {"rescued": n, "promoted": n, "released": n, "skipped": n, "folded": n, "sends": n, "expired": n, "settled": n, "refreshed_at": time}.
 Errors:  none.
 Source:  sql/functions/work/tick.sql';

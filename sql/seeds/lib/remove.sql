@@ -38,6 +38,13 @@ where r.job_id = current_setting('seed.job')::uuid;
 delete from jobsdb.events as e
 where e.job_id = current_setting('seed.job')::uuid;
 
+delete from jobsdb.send_events as e
+using jobsdb.sends as s
+where e.send_id = s.id and s.job_id = current_setting('seed.job')::uuid;
+
+delete from jobsdb.sends as s
+where s.job_id = current_setting('seed.job')::uuid;
+
 -- Membership of a sample organisation ends with its last job.
 delete from jobsdb.org_members as m
 where

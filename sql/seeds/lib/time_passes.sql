@@ -47,6 +47,14 @@ begin
     reviewer_role = case when r.reviewer is null then 'service_role' else 'authenticated' end
   where r.job_id = v_job_id;
 
+  update jobsdb.sends as s
+  set
+    queued_at = s.queued_at - v_gap,
+    not_before = s.not_before - v_gap,
+    dispatched_at = s.dispatched_at - v_gap,
+    settled_at = s.settled_at - v_gap
+  where s.job_id = v_job_id;
+
   -- A host's table has its own ids, times and triggers: there the cards stay as they came.
   if exists (
     select from jobsdb.host_tables as h
@@ -60,5 +68,10 @@ begin
     from public.job_tasks as t
     where c.job_id = v_job_id and t.id = c.task_id;
   end if;
+
+  -- After the cards: one with a new id waits anew.
+  update jobsdb.waiting_cards as w
+  set since = w.since - v_gap
+  where w.job_id = v_job_id;
 end;
 $$;

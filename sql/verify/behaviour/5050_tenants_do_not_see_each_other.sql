@@ -8,6 +8,50 @@ select * from jobsdb_proof.keeps('task', 'and a task', $$
 select *
 from
   jobsdb_proof.does('which he starts', $$ select public.transition_job_status({job}, 'running') $$);
+select * from jobsdb_proof.does('he has a contact', $$
+  select public.upsert_contacts('[{"contact_key": "proof", "email": "a@x.example"}]') $$);
+
+-- A card waits for him and an e-mail is approved, unless a host's own table does not take them.
+with cards (name, assertion, statement) as (
+  select
+    c.name,
+    c.assertion,
+    'insert into public.kanban_cards (org_id, job_id, type, title, state, content)'
+    || ' values ({a}, {job}, ''send_email'', ''proof'', ''in_review'', ''{"to": "a@x.example"}'')'
+    || ' returning id'
+  from (values ('card', 'a card waits for him'), ('mail', 'and another one')) as c (name, assertion)
+)
+
+select p.*
+from cards as c
+cross join lateral jobsdb_proof.outcome(c.statement) as o (got)
+cross join lateral jobsdb_proof.keeps(c.name, c.assertion, c.statement) as p
+where o.got = 'ok' or o.got like 'JB%';
+select p.*
+from
+  jobsdb_proof.does('which he approves', $$
+    update public.kanban_cards set state = 'approved' where id = {mail} $$) as p
+where current_setting('jobsdb_proof.mail', true) <> '';
+select p.*
+from
+  jobsdb_proof.keeps('send', 'so its e-mail is queued', $$
+    select public.export_contact({a}, 'a@x.example') #>> '{sends,0,id}' $$) as p
+where current_setting('jobsdb_proof.mail', true) <> '';
+select p.*
+from
+  jobsdb_proof.gives(
+    'tenant a sees his row of public.review_queue',
+    'true',
+    'select count(*) = 1 from public.review_queue'
+  ) as p
+where current_setting('jobsdb_proof.card', true) <> '';
+select *
+from
+  jobsdb_proof.gives(
+    'tenant a sees his contact',
+    'a@x.example',
+    'select public.export_contact({a}, ''proof'') #>> ''{contact,email}'''
+  );
 
 select p.*
 from
@@ -41,7 +85,8 @@ where
     'public.job_metrics'::regclass,
     'public.job_metrics_live'::regclass,
     'public.job_performance_summary'::regclass,
-    'public.recent_job_activity'::regclass
+    'public.recent_job_activity'::regclass,
+    'public.review_queue'::regclass
   )
   or (
     c.oid in ('public.kanban_cards'::regclass, 'public.agent_runs'::regclass)
@@ -72,11 +117,80 @@ from (
   ('release_tasks', '42501', 'select public.release_tasks(array[{task}::bigint], {b})'),
   ('assert_lease', '42501', 'select public.assert_lease({task}, {b})'),
   ('retry_job', '42501', 'select public.retry_job({job})'),
-  ('tick', '42501', 'select public.tick()')
+  ('tick', '42501', 'select public.tick()'),
+  ('preview_job', 'JB020', 'select public.preview_job({job})'),
+  ('dry_run_job', 'JB020', 'select public.dry_run_job({job})'),
+  ('plan_next_batch', 'JB020', 'select public.plan_next_batch({job})'),
+  ('job_blockers', 'JB020', 'select public.job_blockers({job})'),
+  ('settle_job', 'JB020', 'select public.settle_job({job})'),
+  ('record_usage', '42501', 'select public.record_usage({job})'),
+  ('draft_cards', '42501', 'select public.draft_cards({task}, {b})'),
+  ('claim_planning', '42501', 'select public.claim_planning(''b'', {a})'),
+  ('claim_sends', '42501', 'select public.claim_sends(''b'', 1, {a})')
 ) as f (name, expected, statement)
 cross join lateral jobsdb_proof.ends(
   format('tenant b calls %s for a job of a', f.name), f.expected, f.statement
 ) as p;
+
+-- Cards, e-mails, contacts and the organisation itself; a host's own table may refuse b before.
+select p.*
+from (
+  values
+  (
+    'create_job',
+    'JB020',
+    'select public.create_job(jsonb_build_object(''name'', ''proof'', ''org_id'', {a}))'
+  ),
+  ('upsert_contacts', 'JB020', 'select public.upsert_contacts(''[]'', {a})'),
+  ('erase_contact', 'JB020', 'select public.erase_contact({a}, ''proof'')'),
+  (
+    'export_contact',
+    'no row',
+    'select 1 where public.export_contact({a}, ''proof'') is not null'
+  ),
+  (
+    'review_card',
+    'no row|42501',
+    'select 1 where public.review_card(coalesce({card}, ''x''), ''approve'') <> ''not_found'''
+  ),
+  (
+    'review_cards',
+    'no row|42501',
+    'select 1 from'
+    || ' public.review_cards(array[coalesce({card}, ''x'')], array[''x''], ''approve'') as r'
+    || ' where r.outcome <> ''not_found'''
+  ),
+  (
+    'resolve_unknown',
+    'JB020',
+    'select public.resolve_unknown(nullif({send}, '''')::bigint, ''cancel'')'
+  ),
+  ('begin_send', '42501', 'select public.begin_send(nullif({send}, '''')::bigint, {b})'),
+  (
+    'settle_send',
+    '42501',
+    'select public.settle_send(nullif({send}, '''')::bigint, {b}, ''sent'')'
+  ),
+  (
+    'record_send_event',
+    '42501',
+    'select public.record_send_event(''x'', ''1'', ''reply'', null, nullif({send}, '''')::bigint)'
+  )
+) as f (name, expected, statement)
+cross join lateral jobsdb_proof.ends(
+  format('tenant b calls %s for what is a''s', f.name), f.expected, f.statement
+) as p;
+
+-- These read nobody's rows.
+select p.*
+from (
+  values
+  ('validate_job_params', 'select public.validate_job_params(''[]'')'),
+  ('explain_job_params', 'select public.explain_job_params(''{"cadence": {"day0": true}}'')'),
+  ('render_template', 'select public.render_template(''"Subject: x\nBody: y"'')')
+) as f (name, statement)
+cross join
+  lateral jobsdb_proof.ends(format('tenant b calls %s', f.name), 'ok', f.statement) as p;
 
 -- The same answer for a job that does not exist.
 select * from jobsdb_proof.ends('an unknown job looks like a foreign one', 'JB020', $$

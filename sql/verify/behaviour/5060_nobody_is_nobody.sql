@@ -10,7 +10,7 @@ select p.*
 from (
   values
   ('public.jobs'), ('public.job_tasks'), ('public.job_metrics'), ('public.job_metrics_live'),
-  ('public.job_performance_summary'), ('public.recent_job_activity')
+  ('public.job_performance_summary'), ('public.recent_job_activity'), ('public.review_queue')
 ) as r (name)
 cross join lateral jobsdb_proof.ends(
   format('anon reads %s', r.name), '42501', format('select * from %s', r.name)
@@ -35,6 +35,28 @@ from (
   ('select public.assert_lease(1, null)'),
   ('select public.retry_job({job})'),
   ('select public.tick()'),
+  ('select public.create_job(''{"name": "proof"}'')'),
+  ('select public.validate_job_params(''{}'')'),
+  ('select public.explain_job_params(''{}'')'),
+  ('select public.render_template(''""'')'),
+  ('select public.upsert_contacts(''[]'', {a})'),
+  ('select public.preview_job({job})'),
+  ('select public.dry_run_job({job})'),
+  ('select public.plan_next_batch({job})'),
+  ('select public.claim_planning(''x'')'),
+  ('select public.draft_cards(1, null)'),
+  ('select public.review_card(''x'', ''approve'')'),
+  ('select public.review_cards(array[''x''], array[''x''], ''approve'')'),
+  ('select public.record_usage({job})'),
+  ('select public.claim_sends(''x'')'),
+  ('select public.begin_send(1, null)'),
+  ('select public.settle_send(1, null, ''sent'')'),
+  ('select public.resolve_unknown(1, ''cancel'')'),
+  ('select public.record_send_event(''x'', ''1'', ''reply'')'),
+  ('select public.job_blockers({job})'),
+  ('select public.settle_job({job})'),
+  ('select public.erase_contact({a}, ''proof'')'),
+  ('select public.export_contact({a}, ''proof'')'),
   ('insert into public.jobs (org_id, name) values ({a}, ''proof'')'),
   ('update public.jobs set name = ''x'' where id = {job}'),
   ('update public.job_tasks set status = ''done'' where job_id = {job}')
@@ -47,7 +69,7 @@ select p.*
 from (
   values
   ('public.jobs'), ('public.job_tasks'), ('public.job_metrics'), ('public.job_metrics_live'),
-  ('public.job_performance_summary'), ('public.recent_job_activity')
+  ('public.job_performance_summary'), ('public.recent_job_activity'), ('public.review_queue')
 ) as r (name)
 cross join lateral jobsdb_proof.gives(
   format('a token without sub reads %s', r.name), '0', format('select count(*) from %s', r.name)
@@ -57,6 +79,23 @@ from (
   values
   ('JB020', 'select public.cancel_job({job})'),
   ('JB020', 'select public.pause_job({job})'),
+  ('JB010', 'select public.create_job(''{"name": "proof"}'')'),
+  (
+    'JB020',
+    'select public.create_job(jsonb_build_object(''name'', ''proof'', ''org_id'', {a}))'
+  ),
+  ('JB020', 'select public.upsert_contacts(''[]'')'),
+  ('JB020', 'select public.upsert_contacts(''[]'', {a})'),
+  ('JB020', 'select public.preview_job({job})'),
+  ('JB020', 'select public.dry_run_job({job})'),
+  ('JB020', 'select public.plan_next_batch({job})'),
+  ('JB020', 'select public.job_blockers({job})'),
+  ('JB020', 'select public.settle_job({job})'),
+  ('JB020', 'select public.resolve_unknown(1, ''cancel'', {a})'),
+  ('JB020', 'select public.erase_contact({a}, ''proof'')'),
+  ('no row', 'select 1 where public.export_contact({a}, ''proof'') is not null'),
+  ('JB003', 'select public.review_card(''x'', ''approve'', {a})'),
+  ('JB003', 'select public.review_cards(array[''x''], array[''x''], ''approve'', {a})'),
   ('JB020', 'insert into public.job_tasks (job_id, step, kind) values ({job}, 1, ''research'')'),
   ('no row', 'select * from public.get_job_progress({job})'),
   ('no row', 'select * from public.get_job_cards({job})'),

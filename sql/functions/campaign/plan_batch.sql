@@ -1,0 +1,109 @@
+-- bundle 4
+-- The caller holds the job's row of jobsdb.planned_jobs, so a second planner waits for it and then
+-- finds nobody due.
+create or replace function jobsdb.plan_batch(
+  job_id uuid,
+  batch int,
+  is_first boolean
+)
+returns int
+language plpgsql
+volatile
+parallel unsafe
+security definer
+set search_path to pg_catalog, pg_temp
+as $$
+declare
+  v_job public.jobs;
+  v_size int;
+  v_tasks int;
+begin
+  select j.*
+  into v_job
+  from public.jobs as j
+  where j.id = plan_batch.job_id;
+  v_size := coalesce((v_job.params ->> 'batch_size')::numeric::int, 10);
+
+  with picked as (
+    delete from jobsdb.due_contacts as d
+    where d.job_id = v_job.id and d.org_id = v_job.org_id and d.due_at <= now()
+    returning d.contact_key
+  ),
+  due as (
+    select c.contact_key, c.next_touch
+    from jobsdb.job_contacts as c
+    where plan_batch.is_first
+      and c.job_id = v_job.id
+      and c.org_id = v_job.org_id
+      and c.state = 'active'
+      and c.next_touch is not null
+    union all
+    select c.contact_key, c.next_touch
+    from picked as p
+    inner join jobsdb.job_contacts as c
+      on c.job_id = v_job.id and c.org_id = v_job.org_id and c.contact_key = p.contact_key
+    where not plan_batch.is_first and c.state = 'active' and c.next_touch is not null
+  ),
+  placed as (
+    select
+      d.contact_key,
+      d.next_touch,
+      (
+        row_number() over (
+          partition by d.next_touch order by d.contact_key collate "C"
+        ) - 1
+      ) / v_size as chunk
+    from due as d
+  ),
+  chunks as (
+    select
+      p.next_touch as touch,
+      array_agg(p.contact_key order by p.contact_key collate "C") as contact_keys,
+      (2 * row_number() over (order by p.next_touch, p.chunk) - 1)::int as step
+    from placed as p
+    group by p.next_touch, p.chunk
+  ),
+  planned as (
+    insert into public.job_tasks (job_id, org_id, batch, step, kind, input, depends_on)
+    select v_job.id, v_job.org_id, plan_batch.batch, s.step, s.kind, s.input, s.depends_on
+    from chunks as c
+    inner join jobsdb.touches(v_job.params) as t on t.touch = c.touch
+    cross join lateral (
+      values
+      (
+        c.step,
+        'draft_email',
+        jsonb_build_object(
+          'target_type', 'contact_group',
+          'contact_ids', c.contact_keys,
+          'template', t.template,
+          'variables', coalesce(v_job.params -> 'variables', '{}'),
+          'touch', c.touch
+        ),
+        '{}'::int[]
+      ),
+      (
+        c.step + 1,
+        'send_email',
+        jsonb_build_object(
+          'wait_for_approval', jobsdb.reviews_cards(v_job.params), 'touch', c.touch
+        ),
+        array[c.step]
+      )
+    ) as s (step, kind, input, depends_on)
+    order by s.step
+    returning 1
+  )
+  select count(*) into v_tasks from planned;
+  return v_tasks;
+end;
+$$;
+revoke all on function jobsdb.plan_batch(uuid, int, boolean)
+from public, anon, authenticated, service_role;
+
+comment on function jobsdb.plan_batch(uuid, int, boolean) is
+'Plans the touch of every contact that is due: chunks of params.batch_size, for each a task that drafts and one that sends what was approved.
+Units:   is_first: everybody who is in is due.
+Returns: number of tasks.
+Errors:  those of inserting tasks.
+Source:  sql/functions/campaign/plan_batch.sql';
