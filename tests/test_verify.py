@@ -650,7 +650,7 @@ BROKEN: list[tuple[str, ...]] = [
         "update jobsdb.sends set content_hash = 'of other words' where state = 'queued'",
         "extra state queued",
     ),
-    ("4250", "delete from jobsdb.card_reviews", "extra state sent", "by hand"),
+    ("4250", "delete from jobsdb.card_reviews", "extra state queued", "by hand"),
     (
         "4260",
         "insert into jobsdb.due_contacts (job_id, org_id, contact_key, due_at)"
