@@ -142,8 +142,8 @@ class TestDeploying:
         ):
             execute(empty_url, f"set transaction read write; alter database {name} set {setting}")
         migrate.migrate(empty_url)
-        with psycopg.connect(empty_url, autocommit=True) as conn:
-            conn.execute("set statement_timeout = 0; set default_transaction_read_only = off")
+        sane = "-c statement_timeout=0 -c default_transaction_read_only=off"
+        with psycopg.connect(empty_url, autocommit=True, options=sane) as conn:
             conn.execute("drop schema evil cascade")
             conn.execute(f"alter database {name} reset all")
         assert differences(empty_url, url) == []
