@@ -175,12 +175,12 @@ def test_old_texts_are_forgotten_in_bounded_steps_and_the_ledger_stays(
 
 
 def test_history_of_open_jobs_is_not_forgotten(tx: psycopg.Connection) -> None:
-    ended, still_open = world.new_job(tx, status="cancelled"), world.new_job(tx)
+    world.new_job(tx, status="cancelled")
+    still_open = world.new_job(tx)
     tx.execute("update jobsdb.events set happened_at = now() - interval '2 years'")
     with as_service(tx):
         tx.execute("select jobsdb.prune_history('1 year')")
     assert column(tx, "select distinct job_id from jobsdb.events") == [still_open]
-    assert ended != still_open
 
 
 @pytest.mark.parametrize("given", ["null", "'0'", "'-1 day'", "'1 day', 0"])

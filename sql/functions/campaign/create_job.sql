@@ -71,13 +71,7 @@ begin
   end if;
 
   v_org_id := coalesce((v_payload ->> 'org_id')::uuid, auth.uid());
-  if not jobsdb.may_see(v_org_id) then
-    raise exception using
-      errcode = 'JB020',
-      message = format('organisation "%s" was not found or is not yours', v_org_id),
-      detail = 'The caller is no member of it.',
-      hint = 'Leave org_id away for the personal organisation.';
-  end if;
+  perform jobsdb.check_org(v_org_id);
 
   v_job.id := gen_random_uuid();
   v_key := v_payload ->> 'idempotency_key';

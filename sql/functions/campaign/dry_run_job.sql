@@ -11,15 +11,8 @@ set search_path to pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 declare
-  v_job public.jobs;
+  v_job public.jobs := jobsdb.see_job(dry_run_job.job_id);
 begin
-  select j.*
-  into v_job
-  from public.jobs as j
-  where j.id = dry_run_job.job_id and jobsdb.may_see(j.org_id);
-  if v_job.id is null then
-    perform jobsdb.refuse_job(dry_run_job.job_id);
-  end if;
   return query
   select w.contact_key, w.email, w.reason is null, w.reason
   from jobsdb.who_is_in(v_job) as w

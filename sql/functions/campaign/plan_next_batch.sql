@@ -10,12 +10,7 @@ security definer
 set search_path to pg_catalog, pg_temp
 as $$
 begin
-  if not exists (
-    select from public.jobs as j
-    where j.id = plan_next_batch.job_id and jobsdb.may_see(j.org_id)
-  ) then
-    perform jobsdb.refuse_job(plan_next_batch.job_id);
-  end if;
+  perform jobsdb.see_job(plan_next_batch.job_id);
   return jobsdb.take_plan(plan_next_batch.job_id);
 end;
 $$;

@@ -15,16 +15,8 @@ set search_path to pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 declare
-  v_job public.jobs;
+  v_job public.jobs := jobsdb.see_job(preview_job.job_id);
 begin
-  select j.*
-  into v_job
-  from public.jobs as j
-  where j.id = preview_job.job_id and jobsdb.may_see(j.org_id);
-  if v_job.id is null then
-    perform jobsdb.refuse_job(preview_job.job_id);
-  end if;
-
   return query
   select
     a.contact_key,

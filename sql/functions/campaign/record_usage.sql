@@ -32,13 +32,8 @@ begin
       ),
       hint = 'Report what was used since the last call.';
   end if;
-  select j.*
-  into v_job
-  from public.jobs as j
-  where j.id = record_usage.job_id and jobsdb.may_see(j.org_id);
-  if v_job.id is null then
-    perform jobsdb.refuse_job(record_usage.job_id);
-  elsif v_job.params ? 'budget' then
+  v_job := jobsdb.see_job(record_usage.job_id);
+  if v_job.params ? 'budget' then
     v_job := jobsdb.take_job(v_job.id);  -- first: it may have to be paused
   end if;
 

@@ -15,15 +15,7 @@ declare
   v_problem text;
   v_rows int;
 begin
-  if v_org_id is null or not jobsdb.may_see(v_org_id) then
-    raise exception using
-      errcode = 'JB020',
-      message = format(
-        'organisation "%s" was not found or is not yours', coalesce(v_org_id::text, 'null')
-      ),
-      detail = 'The caller is no member of it.',
-      hint = 'Leave org_id away for the personal organisation; the service role has to name one.';
-  end if;
+  perform jobsdb.check_org(v_org_id);
   if jsonb_typeof(upsert_contacts.contacts) is distinct from 'array' then
     raise exception using
       errcode = 'JB011',

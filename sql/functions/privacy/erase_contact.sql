@@ -23,15 +23,7 @@ declare
   v_sends int;
   v_jobs int;
 begin
-  if not jobsdb.may_see(erase_contact.org_id) then
-    raise exception using
-      errcode = 'JB020',
-      message = format(
-        'organisation "%s" was not found or is not yours', coalesce(erase_contact.org_id::text, 'null')
-      ),
-      detail = 'The caller is no member of it.',
-      hint = 'Name an organisation of your own.';
-  end if;
+  perform jobsdb.check_org(erase_contact.org_id);
 
   v_addresses := array(
     select distinct lower(a.email)

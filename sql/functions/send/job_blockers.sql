@@ -10,15 +10,8 @@ security definer
 set search_path to pg_catalog, pg_temp
 as $$
 declare
-  v_job public.jobs;
+  v_job public.jobs := jobsdb.see_job(job_blockers.job_id);
 begin
-  select j.*
-  into v_job
-  from public.jobs as j
-  where j.id = job_blockers.job_id and jobsdb.may_see(j.org_id);
-  if v_job.id is null then
-    perform jobsdb.refuse_job(job_blockers.job_id);
-  end if;
   if v_job.status in ('succeeded', 'failed', 'cancelled') then
     return;
   end if;

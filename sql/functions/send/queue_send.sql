@@ -13,6 +13,7 @@ declare
   v_job public.jobs;
   v_place record := jobsdb.place_of_card(queue_send.card);
   v_address text := btrim(queue_send.card #>> '{content,to}');
+  v_is_address boolean := jobsdb.is_address(v_address);
   v_earliest timestamptz;
   v_zone text;
   v_touch int := case when v_place.touch ~ '^[0-9]{1,9}$' then v_place.touch::int end;
@@ -63,9 +64,9 @@ begin
     queue_send.card #>> '{content,body}',
     jobsdb.card_hash(queue_send.card),
     jobsdb.next_open(v_job.params, v_zone, greatest(now(), v_earliest)),
-    case when jobsdb.is_address(v_address) then 'queued' else 'failed' end,
-    case when not jobsdb.is_address(v_address) then 'bad_address' end,
-    case when not jobsdb.is_address(v_address) then now() end
+    case when v_is_address then 'queued' else 'failed' end,
+    case when not v_is_address then 'bad_address' end,
+    case when not v_is_address then now() end
   )
   on conflict on constraint sends_job_id_contact_key_touch_key do update
   set

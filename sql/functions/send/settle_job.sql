@@ -12,17 +12,10 @@ security definer
 set search_path to pg_catalog, pg_temp
 as $$
 declare
-  v_job public.jobs;
+  v_job public.jobs := jobsdb.see_job(settle_job.job_id);
   v_sends record;
   v_bar numeric;
 begin
-  select j.*
-  into v_job
-  from public.jobs as j
-  where j.id = settle_job.job_id and jobsdb.may_see(j.org_id);
-  if v_job.id is null then
-    perform jobsdb.refuse_job(settle_job.job_id);
-  end if;
   if v_job.status <> 'running' or v_job.paused_at is not null then
     return v_job;
   end if;
