@@ -617,7 +617,7 @@ comment on column jobsdb.job_deltas.cards_rejected is 'Change of jobs.cards_reje
 comment on column jobsdb.job_deltas.cards_done is 'Change of jobs.cards_done.';
 comment on column jobsdb.job_deltas.cards_other is 'Change of jobs.cards_other.';
 
--- ------------------------------------------------------------------------------ what metrics add up
+-- ----------------------------------------------------------------------------- what metrics add up
 
 -- Reading five million tasks to say how many of each kind are done would take seconds at each
 -- refresh. So whoever moves tasks leaves a row here, and the refresh adds them up. Unlogged: a

@@ -31,7 +31,7 @@ begin
           n.kind,
           count(*)::int as tasks,
           sum(n.retry_count) as retries,
-          bool_or(n.depends_on <> '{}') as names_steps
+          bool_or(n.depends_on <> '{}' and n.rev = 0) as names_steps
         from new_rows as n
         group by n.job_id, n.org_id, n.kind
         order by n.job_id
