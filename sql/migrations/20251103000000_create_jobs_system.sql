@@ -706,7 +706,7 @@ create table jobsdb.events (
   actor_role text not null,
   happened_at timestamptz not null default clock_timestamp(),
   constraint events_pkey primary key (id),
-  constraint event_entity_is_known check (entity in ('job', 'card'))
+  constraint event_entity_is_known check (entity in ('job', 'card', 'send'))
 );
 alter table jobsdb.events enable row level security;
 revoke all on jobsdb.events from public, anon, authenticated, service_role;
@@ -714,11 +714,11 @@ create index events_newest_of_org on jobsdb.events (org_id, id desc);
 create index events_by_job on jobsdb.events (job_id, id desc);
 
 comment on table jobsdb.events is
-'Moves of jobs and decisions about cards, append-only. No foreign key: history outlives the job.';
+'Moves of jobs, decisions about cards and what became of e-mails, append-only. No foreign key: history outlives the job.';
 comment on column jobsdb.events.id is 'Order of arrival.';
 comment on column jobsdb.events.org_id is 'The organisation.';
 comment on column jobsdb.events.job_id is 'The job.';
-comment on column jobsdb.events.entity is 'job or card.';
+comment on column jobsdb.events.entity is 'job, card or send.';
 comment on column jobsdb.events.entity_id is 'Its id, as text (a host''s card id may be of any type).';
 comment on column jobsdb.events.old_status is 'State before; null: it did not exist or was not linked.';
 comment on column jobsdb.events.new_status is 'State after.';
