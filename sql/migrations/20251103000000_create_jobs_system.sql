@@ -643,7 +643,6 @@ create unlogged table jobsdb.task_moves (
 alter table jobsdb.task_moves enable row level security;
 revoke all on jobsdb.task_moves from public, anon, authenticated, service_role;
 create index task_moves_of_job on jobsdb.task_moves (job_id);
-create index task_moves_by_org on jobsdb.task_moves (org_id);
 
 comment on table jobsdb.task_moves is
 'What has happened to tasks since jobsdb.task_rollups was brought up to date. The row of job 00000000-0000-0000-0000-000000000000 says that no crash has emptied it.';
