@@ -44,6 +44,12 @@ where s.send ->> 'job_id' = '{renewal-reminders}'
 group by touch
 order by touch;
 
+-- Start the one that has not begun.
+select
+  status,
+  started_at
+from transition_job_status('{test-job}', 'running');
+
 -- As the user of organisation B:
 set role authenticated;
 set "request.jwt.claims" = '{"sub": "{B}"}';
