@@ -1,6 +1,7 @@
 """The sample campaigns: how each stands, whom they leave alone, and what time brings to them."""
 
 from collections import Counter
+from decimal import Decimal
 from uuid import uuid4
 
 import psycopg
@@ -71,9 +72,8 @@ def test_amc_has_answers_a_bounce_a_rejection_and_an_edit(loaded: psycopg.Connec
     assert column(loaded, reviewed, AMC) == ["is a partner of ours"]
     due = "select count(*) from jobsdb.due_contacts as d where d.job_id = %s and d.due_at > now()"
     assert one(loaded, due, AMC) == (4,)  # of the last five, one has answered
-    assert one(loaded, "select u.cost from jobsdb.job_usage as u where u.job_id = %s", AMC) == (
-        pytest.approx(0.57),
-    )
+    used = "select u.cost, u.tokens_in, u.tokens_out from jobsdb.job_usage as u where u.job_id = %s"
+    assert one(loaded, used, AMC) == (Decimal("0.57"), 42_600, 7_250)
 
 
 def test_the_test_job_waits_for_its_start_and_then_runs_through(loaded: psycopg.Connection) -> None:

@@ -1,4 +1,4 @@
--- A list as people export them; paused, then cancelled.
+-- A list as people export it; paused, then cancelled.
 -- organisation: B
 --
 -- Duplicates, bad addresses, names that are code. How to read it: see amc-q4-followup.sql.

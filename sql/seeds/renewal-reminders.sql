@@ -1,7 +1,7 @@
--- Reminders without review, within hours and limits; succeeded.
+-- Without review, within hours and limits; succeeded.
 -- organisation: A
 --
--- Nobody reviews them, unless a variable is missing. How to read it: see
+-- Nobody reviews a reminder, unless a variable is missing. How to read it: see
 -- amc-q4-followup.sql. Windows are those of the real clock, whatever the moments say: so the
 -- contacts live where it is about noon while this is loaded, and days pass as a whole.
 
