@@ -105,7 +105,7 @@ def test_from_an_empty_database_to_a_clean_verify_and_again(empty_url: str) -> N
         assert said.returncode == 0, said.stderr
         with psycopg.connect(empty_url) as conn:
             assert [play.status for play in plays(conn)] == ["succeeded"] * runs
-            assert len(samples.find(conn)) == 3 + runs
+            assert len(samples.find(conn)) == 5 + runs
         lines = said.stdout.splitlines()
         assert max(map(len, lines)) <= WIDTH
         assert all(line.isprintable() for line in lines)
@@ -158,7 +158,7 @@ def test_what_was_played_can_be_removed(url: str, db: psycopg.Connection, job: s
     seed.run(url)
     assert seed.run(url, [samples.DEMO], remove=True) == 0
     assert plays(db) == []
-    assert len(samples.find(db)) == 3
+    assert len(samples.find(db)) == 5
     assert seed.run(url, remove=True) == 0
     for table in ("public.kanban_cards", "public.jobs", "jobsdb.events", "jobsdb.card_reviews"):
         assert db.execute(f"select count(*) from {table}").fetchone() == (0,)
