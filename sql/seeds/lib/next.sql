@@ -27,22 +27,16 @@ order by recipient;
 
 -- 4. What has come of every touch?
 select
-  s.send ->> 'touch' as touch,
-  count(*) filter (where s.send ->> 'state' = 'sent') as sent,
-  count(*) filter (where e.names ? 'delivered') as delivered,
-  count(*) filter (where e.names ? 'open_human') as opened,
-  count(*) filter (where e.names ? 'click') as clicked,
-  count(*) filter (where e.names ? 'reply') as replied
-from dry_run_job('{renewal-reminders}') as c
-cross join
-  lateral export_contact(auth.uid(), c.contact_key) as x (contact)
-cross join
-  lateral jsonb_array_elements(x.contact -> 'sends') as s (send)
-cross join
-  lateral jsonb_path_query_array(s.send, '$.events[*].event') as e (names)
-where s.send ->> 'job_id' = '{renewal-reminders}'
-group by touch
-order by touch;
+  t.touch,
+  t.facts ->> 'sent' as sent,
+  t.facts ->> 'delivered' as delivered,
+  t.facts ->> 'open_human' as opened,
+  t.facts ->> 'click' as clicked,
+  t.facts ->> 'reply' as replied
+from job_metrics as m
+cross join lateral jsonb_each(m.by_touch) as t (touch, facts)
+where m.job_id = '{renewal-reminders}'
+order by t.touch;
 
 -- Start the one that has not begun.
 select
