@@ -666,6 +666,17 @@ BROKEN: list[tuple[str, ...]] = [
         "extra stopped",
     ),
     (
+        "4270",
+        "update jobsdb.task_rollups set kinds = jsonb_set(kinds, '{research,done}', '7')",
+        '"done": 7',
+    ),
+    (
+        "4270",
+        "insert into jobsdb.task_moves (job_id, org_id, retries)"
+        " select j.id, j.org_id, 5 from public.jobs as j where j.name = 'running'",
+        "5 retries",
+    ),
+    (
         "4210",
         "delete from jobsdb.frozen_job_metrics",
         "metrics, or a note to compute them",
@@ -1082,8 +1093,9 @@ class TestRights:
         found = examine(reader, "ledger", "data")
         assert "query would be affected by row-level security" in found["1010"]
         db.execute("alter role jobsdb_test_reader bypassrls")
-        assert set(examine(reader, "ledger", "data")) == {"1050"}
-        db.execute("grant execute on function jobsdb.adoption_steps() to jobsdb_test_reader")
+        assert set(examine(reader, "ledger", "data")) == {"1050", "4270"}
+        for function in ("adoption_steps()", "rollup_of(uuid, boolean)"):
+            db.execute(f"grant execute on function jobsdb.{function} to jobsdb_test_reader")
         assert examine(reader, "ledger", "data") == {}
 
     def test_it_only_reads(self, url: str, db: psycopg.Connection) -> None:
