@@ -187,10 +187,10 @@ def _remove(conn: Connection, names: Sequence[str], org: str | None, as_user: st
 def _show(conn: Connection, org: str | None) -> None:
     """What is loaded, and what to try next."""
     letters = {id_: letter for letter, id_ in ORGANISATIONS.items()}
-    mine = [s for s in samples.find(conn) if (s.org == org if org else s.org in letters)]
+    mine = [s for s in samples.find(conn) if _is_shown(s, org)]
     mine.sort(key=lambda sample: (sample.seed in (GENERATED, DEMO), sample.seed))
     rows = [
-        _row(name, letters.get(org or jobs[0].org, "yours"), jobs)
+        _row(name, "own" if name == DEMO else letters.get(org or jobs[0].org, "yours"), jobs)
         for name, group in groupby(mine, key=lambda sample: sample.seed)
         if (jobs := list(group))
     ]
@@ -204,6 +204,13 @@ def _show(conn: Connection, org: str | None) -> None:
             render.out(f"  organisation {letter}  {id_}")
     render.out("\nTo try next, in psql or any SQL editor:\n")
     render.out(next_queries(known))
+
+
+def _is_shown(sample: Sample, org: str | None) -> bool:
+    """Whether it is of this organisation; without one, of the samples' own."""
+    if org is not None:
+        return sample.org == org
+    return sample.seed == DEMO or sample.org in ORGANISATIONS.values()
 
 
 def _row(name: str, where: str, jobs: Sequence[Sample]) -> tuple[object, ...]:

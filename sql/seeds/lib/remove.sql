@@ -22,6 +22,28 @@ begin
 end;
 $$;
 
+-- Every run of the demo has an organisation of its own: whatever is in it goes with it.
+delete from public.kanban_cards as c
+using public.jobs as j
+where
+  j.id = current_setting('seed.job')::uuid
+  and j.params ->> 'seed' = 'demo'
+  and c.org_id = j.org_id;
+
+delete from jobsdb.contacts as c
+using public.jobs as j
+where
+  j.id = current_setting('seed.job')::uuid
+  and j.params ->> 'seed' = 'demo'
+  and c.org_id = j.org_id;
+
+delete from jobsdb.suppressions as s
+using public.jobs as j
+where
+  j.id = current_setting('seed.job')::uuid
+  and j.params ->> 'seed' = 'demo'
+  and s.org_id = j.org_id;
+
 delete from public.jobs as j
 where j.id = current_setting('seed.job')::uuid;
 
