@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 DAYS = 12
 """Day 0 to day 11: whose first e-mail is drafted anew begins a day after the others."""
 
+WRONGS = 5
+"""Of what is wrong with a claim, no more is shown."""
 _SOURCE = "select s.relation from jobsdb.contact_source as s"
 
 
@@ -139,7 +141,7 @@ class Play:
         provider = self.provider
         provider.look(GATE, recipient)
         held = {"send": send, "lease": lease}
-        (gate,) = self._run("ask_the_gate", knows_repeats=provider.knows_repeats, **held)
+        (gate,) = self._run("ask_the_gate", provider=provider.name, **held)
         if gate.pop("verdict") != "ok":
             self.stage.count("sends", "held back")
             return
@@ -160,7 +162,9 @@ class Play:
 
     def _hear(self) -> None:
         for report in self.provider.reports():
-            self._run("hear", **vars(report))
+            self._run("hear", **report)
+        for domain in self.provider.closed():
+            self._run("close", domain=domain)
 
     def prove(self) -> bool:
         """Hold the provider's journal against the database; says and returns whether it fits."""
@@ -171,6 +175,6 @@ class Play:
         for row in found:
             sign, style = ("✗", "FAIL") if row["wrong"] else ("✓", "ok")
             render.out(f"  {sign} {row['sentence']}", style)
-            for said in (row["wrong"] or "").split("; ") if row["wrong"] else ():
-                render.out(f"    {said}", style)
+            for wrong in (row["wrong"] or ())[:WRONGS]:
+                render.out(f"    {wrong}", style)
         return not any(row["wrong"] for row in found)

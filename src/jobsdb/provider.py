@@ -6,7 +6,7 @@ Nothing is left to chance: the same campaign meets the same fate every time.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from typing import Any
 
 GATE = "before the gate"
 PROVIDER = "between gate and provider"
@@ -33,42 +33,27 @@ _FATES = {
 }
 """What becomes of somebody's first or second e-mail, and how many days later."""
 _USUALLY = [(0, "delivered"), (0, "open_machine")], [(0, "delivered"), (1, "open_human")]
+_CLOSING = {10: ["lund.example"]}
+"""The day on which domains let it know that they want no more e-mail."""
 
 
 class Died(Exception):
     """A sender is gone; whatever it had in hand stays as it is."""
 
 
-@dataclass(frozen=True)
-class Report:
-    """What a provider tells about an e-mail; the same id again is the same report again."""
-
-    provider: str
-    send: int
-    event_id: str
-    event: str
-    recipient: str
-    day: int
-
-
-@dataclass
 class Provider:
     """Keeps what it accepted and reported in its journal, in order; `day` is told from outside."""
 
-    journal: list[dict[str, object]] = field(default_factory=list)
-    day: int = 0
-    _crashes: dict[tuple[str, int], str] = field(default_factory=lambda: dict(_CRASHES))
-    _reports: list[Report] = field(default_factory=list)
+    def __init__(self) -> None:
+        self.day = 0
+        self.journal: list[dict[str, Any]] = []
+        self._crashes = dict(_CRASHES)
+        self._reports: list[dict[str, Any]] = []
 
     @property
     def name(self) -> str:
-        """On day 4 a relay stands in for the courier."""
+        """On day 4 a relay stands in for the courier, and does not recognise repeats."""
         return "relay" if self.day == 4 else "courier"
-
-    @property
-    def knows_repeats(self) -> bool:
-        """Whether it recognises a key it has seen."""
-        return self.name == "courier"
 
     def look(self, point: str, recipient: str) -> None:
         """A sender comes by a point. Errors: Died, when it gets no further."""
@@ -77,36 +62,37 @@ class Provider:
             del self._crashes[who]
             raise Died(point)
 
-    def send(self, number: int, key: str, recipient: str, subject: str, body: str) -> str:
-        """Accept an e-mail, once where the key is recognised; returns the id of the message.
-
-        `number` is the sender's own, which reports will name.
-        """
+    def send(self, send: int, key: str, recipient: str, subject: str, body: str) -> str:
+        """Accept an e-mail, the sender's number of which reports will name; returns its id."""
         message = f"msg_{key[:20]}"
-        if self.knows_repeats and self.has(key):
+        if self.name == "courier" and self.has(key):
             return message
         who = recipient.partition("@")[0], self._accepted(recipient)
+        mail = {"recipient": recipient, "subject": subject, "body": body, "key": key}
+        self.journal.append({"what": "accepted", **mail})
         for days, event in _FATES.get(who, _USUALLY[len(recipient) % 2]):
-            event_id = f"evt_{key[:20]}_{event}"
-            report = Report(self.name, number, event_id, event, recipient, self.day + days)
+            report = {"send": send, "event": event, "event_id": f"evt_{key[:20]}_{event}"}
+            report |= {"provider": self.name, "recipient": recipient, "day": self.day + days}
             self._reports.append(report)
-        self._write("accepted", recipient, subject=subject, body=body, key=key)
         return message
 
     def has(self, key: str) -> bool:
         """Whether an e-mail with this key was accepted."""
         return any(entry.get("key") == key for entry in self.journal)
 
-    def reports(self) -> list[Report]:
-        """What has happened up to today and was not told yet; every fifth is told twice."""
-        due = [report for report in self._reports if report.day <= self.day]
-        self._reports = [report for report in self._reports if report.day > self.day]
-        for report in due:
-            self._write(report.event, report.recipient)
+    def reports(self) -> list[dict[str, Any]]:
+        """What has become of e-mails up to today and was not told yet; every fifth twice."""
+        due = [report for report in self._reports if report["day"] <= self.day]
+        self._reports = [report for report in self._reports if report["day"] > self.day]
+        self.journal += [{"what": r["event"], "recipient": r["recipient"]} for r in due]
         return due + due[::5]
+
+    def closed(self) -> list[str]:
+        """The domains that want no more e-mail since today."""
+        told = [{"what": "closed", "recipient": domain} for domain in _CLOSING.get(self.day, ())]
+        new = [entry for entry in told if entry not in self.journal]
+        self.journal += new
+        return [entry["recipient"] for entry in new]
 
     def _accepted(self, recipient: str) -> int:
         return sum((e["what"], e["recipient"]) == ("accepted", recipient) for e in self.journal)
-
-    def _write(self, what: str, recipient: str, **more: object) -> None:
-        self.journal.append({"what": what, "recipient": recipient, **more})

@@ -7,7 +7,7 @@ with shown as materialized (
     q.content_hash,
     case
       when q.content ->> 'contact_id' = 'gil.hill' then 'reject'
-      when q.content ->> 'contact_id' = 'dora.lund' and q.title like '%- intro' then 'redraft'
+      when q.content ->> 'contact_id' = 'dora.roth' and q.title like '%- intro' then 'redraft'
       else 'approve'
     end as decision
   from review_queue as q

@@ -9,5 +9,5 @@ select
 from begin_send(
   current_setting('demo.send')::bigint,
   current_setting('demo.lease')::uuid,
-  current_setting('demo.knows_repeats')::boolean
+  knows_repeats => current_setting('demo.provider') = 'courier'
 ) as g;

@@ -69,8 +69,8 @@ mails as materialized (
 
 repeated as (
   select
-    string_agg(
-      format('%s has got touch %s %s times', n.recipient, n.touch, n.times), '; '
+    array_agg(
+      format('%s has got touch %s %s times', n.recipient, n.touch, n.times)
     ) as wrong
   from (
     select
@@ -99,7 +99,9 @@ suppressed as materialized (
     coalesce(min(j.place), 0) as since
   from people as p
   left join journal as j
-    on p.recipient = j.recipient and j.what in ('bounce_hard', 'complaint', 'unsubscribe')
+    on
+      (p.recipient = j.recipient and j.what in ('bounce_hard', 'complaint', 'unsubscribe'))
+      or (split_part(p.recipient, '@', 2) = j.recipient and j.what = 'closed')
   where
     exists (
       select from jobsdb.suppressions as s
@@ -208,30 +210,30 @@ claims (place, sentence, wrong) as (
       count(*) filter (where m.is_approved),
       count(*)
     ),
-    string_agg(
-      format('%s has got what nobody approved', m.recipient), '; '
+    array_agg(
+      format('%s has got what nobody approved', m.recipient)
     ) filter (where not m.is_approved)
   from mails as m
   union all
   select
     3,
     format(
-      'nobody suppressed was mailed: %s suppressed, %s e-mails since',
+      'nobody suppressed was mailed: %s suppressed, e-mails since then: %s',
       count(distinct s.recipient),
       count(m.place)
     ),
-    string_agg(format('%s was mailed', m.recipient), '; ') filter (where m.place is not null)
+    array_agg(format('%s was mailed', m.recipient)) filter (where m.place is not null)
   from suppressed as s
   left join mails as m on s.recipient = m.recipient and s.since < m.place
   union all
   select
     4,
     format(
-      'nobody was mailed after an answer or rejection: %s stopped, %s e-mails since',
+      'nobody was mailed after an answer or rejection: %s stopped, e-mails: %s',
       count(distinct s.recipient),
       count(m.place)
     ),
-    string_agg(format('%s was mailed', m.recipient), '; ') filter (where m.place is not null)
+    array_agg(format('%s was mailed', m.recipient)) filter (where m.place is not null)
   from stopped as s
   left join mails as m on s.recipient = m.recipient and s.since < m.place
   union all
@@ -242,13 +244,12 @@ claims (place, sentence, wrong) as (
       count(l.idempotency_key),
       count(m.idempotency_key)
     ),
-    string_agg(
+    array_agg(
       case
         when m.idempotency_key is null
           then format('that to %s has never arrived', l.recipient)
         else format('that to %s is not in the ledger', m.recipient)
-      end,
-      '; '
+      end
     ) filter (where m.idempotency_key is null or l.idempotency_key is null)
   from ledger as l
   full join accepted as m
@@ -261,15 +262,15 @@ claims (place, sentence, wrong) as (
       count(*) filter (where c.counted = c.there),
       count(*)
     ),
-    string_agg(
-      format('%s is %s, there are %s', c.name, c.counted, c.there), '; '
+    array_agg(
+      format('%s is %s, there are %s', c.name, c.counted, c.there)
     ) filter (where c.counted <> c.there)
   from counters as c
   union all
   select
     7,
     format('the campaign is over: %s', j.status),
-    case when j.status <> 'succeeded' then format('it is %s', j.status) end
+    case when j.status <> 'succeeded' then array[format('it is %s', j.status)] end
   from public.jobs as j
   where j.id = current_setting('demo.job')::uuid
 )
