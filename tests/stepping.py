@@ -113,6 +113,25 @@ from public.kanban_cards as c
 where c.task_id is not null and not exists (
   select from public.job_tasks as t where t.id = c.task_id and t.job_id = c.job_id
 )
+union all
+select format('sums of job %s: %s, recount %s', j.id, s.summed, r.counted)
+from public.jobs as j
+cross join lateral jobsdb.rollup_of(j.id) as a
+cross join lateral jobsdb.rollup_of(j.id, true) as b
+cross join lateral (
+  -- What a closed job has skipped is what is left over, whatever its rows still say.
+  select case when j.status in ('failed', 'cancelled') then 'skipped' else '' end as unknown
+) as u
+cross join lateral (
+  select jsonb_object_agg(k.key, k.value - u.unknown) as kinds
+  from jsonb_each(a.kinds) as k where k.value ->> 'total' <> '0'
+) as s1
+cross join lateral (
+  select jsonb_object_agg(k.key, k.value - u.unknown) as kinds from jsonb_each(b.kinds) as k
+) as r1
+cross join lateral (select row(s1.kinds, a.retries, a.run, a.wait)::text as summed) as s
+cross join lateral (select row(r1.kinds, b.retries, b.run, b.wait)::text as counted) as r
+where s.summed <> r.counted
 """
 
 # Wrong when everybody has committed and refresh_job_metrics() has run.

@@ -138,7 +138,7 @@ def test_who_answers_while_a_sender_has_the_e_mail_is_held_back_at_the_gate(
     played: demo.Play,
 ) -> None:
     held = (
-        "select s.contact_key, s.touch, s.state, c.state from jobsdb.sends as s"
+        "select split_part(s.contact_key, '/', 2), s.touch, s.state, c.state from jobsdb.sends as s"
         " inner join public.kanban_cards as c on c.id::text = s.card_id"
         " where s.job_id = %(job)s and s.state <> 'sent'"
     )
@@ -251,14 +251,14 @@ def another_subject(played: demo.Play) -> None:
 def never_approved(played: demo.Play) -> None:
     played.stage.conn.execute(
         "update jobsdb.card_reviews set reviewer = null from public.kanban_cards as c"
-        " where c.id::text = card_id and c.content ->> 'contact_id' = 'ada.moss'"
+        " where c.id::text = card_id and c.content ->> 'contact_id' = 'demo/ada.moss'"
     )
 
 
 def approved_afterwards(played: demo.Play) -> None:
     played.stage.conn.execute(
         "update jobsdb.card_reviews set decided_at = now() from public.kanban_cards as c"
-        " where c.id::text = card_id and c.content ->> 'contact_id' = 'ada.moss'"
+        " where c.id::text = card_id and c.content ->> 'contact_id' = 'demo/ada.moss'"
     )
 
 
@@ -278,13 +278,13 @@ def after_an_answer(played: demo.Play) -> None:
 def after_a_rejection(played: demo.Play) -> None:
     played.stage.conn.execute(
         "update jobsdb.job_contacts set state = 'stopped', reason = 'rejected'"
-        " where contact_key = 'ada.moss'"
+        " where contact_key = 'demo/ada.moss'"
     )
 
 
 def not_in_the_ledger(played: demo.Play) -> None:
     played.stage.conn.execute(
-        "update jobsdb.sends set state = 'failed' where contact_key = 'ada.moss'"
+        "update jobsdb.sends set state = 'failed' where contact_key = 'demo/ada.moss'"
     )
 
 
@@ -447,7 +447,7 @@ def test_from_an_empty_database_to_a_clean_verify_and_again(empty_url: str) -> N
         assert said.returncode == 0, said.stderr
         with psycopg.connect(empty_url) as conn:
             assert [play.status for play in plays(conn)] == ["succeeded"] * runs
-            assert len(samples.find(conn)) == 3 + runs
+            assert len(samples.find(conn)) == 5 + runs
         lines = said.stdout.splitlines()
         assert len(lines) <= 95
         assert max(map(len, lines)) <= stage.WIDTH

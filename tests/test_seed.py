@@ -16,12 +16,10 @@ from jobsdb import errors, local, render, samples, seed
 from jobsdb.migrate import migrate
 
 A, B = samples.ORGANISATIONS.values()
-AMC, TEST, AUDIT = (
-    samples.sample_id(A, "amc-q4-followup"),
-    samples.sample_id(A, "test-job"),
-    samples.sample_id(B, "portal-access-audit"),
+NAMES = ["amc-q4-followup", "messy-import", "portal-access-audit", "renewal-reminders", "test-job"]
+AMC, MESSY, AUDIT, RENEWALS, TEST = (
+    samples.sample_id(org, name) for org, name in zip((A, B, B, A, A), NAMES, strict=True)
 )
-NAMES = ["amc-q4-followup", "portal-access-audit", "test-job"]
 
 # A host's own tables: ids, words and duties differ from ours, and there is data in them.
 HOST = """
@@ -76,7 +74,7 @@ def loaded(url: str, db: psycopg.Connection, capsys: pytest.CaptureFixture[str])
 @pytest.mark.usefixtures("loaded")
 def test_loading_twice_changes_nothing(url: str, db: psycopg.Connection) -> None:
     before = contents(db)
-    assert len(before["jobs"]) == 3
+    assert len(before["jobs"]) == 5
     assert seed.run(url) == 0
     assert seed.run(url, NAMES[:1]) == 0
     assert contents(db) == before
@@ -96,13 +94,16 @@ def test_the_follow_up_stands_at_day_five(db: psycopg.Connection) -> None:
         " cards_approved, cards_rejected, cards_done from public.get_job_progress(%s)",
         AMC,
     )
-    assert progress == ("running", 15, 8, 6, 1, 33, 5, 3, 1, 24)
+    assert progress == ("running", 12, 8, 4, 0, 35, 7, 3, 1, 24)
     age = one(db, "select now() - j.created_at from public.jobs as j where j.id = %s", AMC)[0]
     assert timedelta(days=5) <= age < timedelta(days=5, hours=1)
     contacts = "select jsonb_array_length(t.input -> 'contact_ids') from public.job_tasks as t"
-    chunks = db.execute(f"{contacts} where t.kind = 'draft_email' order by t.batch, t.step")
-    # Of 25, one was rejected, one bounced and three answered.
-    assert [n for (n,) in chunks] == [10, 10, 5, 8, 7, 5]
+    chunks = db.execute(
+        f"{contacts} where t.kind = 'draft_email' and t.job_id = %s order by t.batch, t.step",
+        (AMC,),
+    )
+    # Of the first 20, one was rejected, one bounced and two answered; the last 5 are not due.
+    assert [n for (n,) in chunks] == [10, 10, 5, 10, 6]
 
 
 @pytest.mark.usefixtures("loaded")
@@ -159,7 +160,9 @@ def test_the_audit_has_errors_and_retries_and_failed(db: psycopg.Connection) -> 
 @pytest.mark.usefixtures("loaded")
 def test_what_was_done_a_person_had_approved(db: psycopg.Connection) -> None:
     unapproved = db.execute(
-        "select c.title from public.kanban_cards as c where c.state = 'done' and not exists ("
+        "select c.title from public.kanban_cards as c"
+        " inner join public.jobs as j on j.id = c.job_id"
+        " where c.state = 'done' and j.params -> 'review_mode' = 'true' and not exists ("
         " select from jobsdb.card_reviews as r where r.card_id = c.id::text"
         " and r.decision = 'approved' and r.reviewer = c.org_id"
         " and r.content_hash = jobsdb.card_hash(to_jsonb(c)))"
@@ -191,13 +194,15 @@ def test_everything_happened_in_the_past_and_in_order(db: psycopg.Connection) ->
         " where q.job_id = %s",
         AMC,
     )
-    assert waited[0] == 5
+    assert waited[0] == 7
     assert timedelta(hours=19) < waited[1] <= waited[2] < timedelta(hours=21)
     ages = [age for (age,) in db.execute(
-        "select now() - s.dispatched_at from jobsdb.sends as s where s.state = 'sent' order by 1"
+        "select now() - s.dispatched_at from jobsdb.sends as s"
+        " where s.state = 'sent' and s.job_id = %s order by 1",
+        (AMC,),
     )]  # fmt: skip
     assert len(ages) == 24
-    assert timedelta(days=4) < ages[0] <= ages[-1] < timedelta(days=5)
+    assert timedelta(days=3) < ages[0] <= ages[-1] < timedelta(days=5)
     assert not one(
         db,
         "select count(*) from jobsdb.sends as s where s.settled_at < s.dispatched_at"
@@ -209,7 +214,7 @@ def test_everything_happened_in_the_past_and_in_order(db: psycopg.Connection) ->
 def test_ids_follow_from_names(db: psycopg.Connection, server: local.Server, template: str) -> None:
     ids = "select array_agg(t.id::text order by t.id) from public.{} as t"
     here = [one(db, ids.format(table))[0] for table in ("jobs", "agent_runs")]
-    assert sorted(here[0]) == sorted([AMC, TEST, AUDIT])
+    assert sorted(here[0]) == sorted([AMC, MESSY, AUDIT, RENEWALS, TEST])
     with new_database(server, template) as url, psycopg.connect(url, autocommit=True) as other:
         seed.run(url, NAMES)
         there = [one(other, ids.format(table))[0] for table in ("jobs", "agent_runs")]
@@ -274,8 +279,8 @@ def test_they_can_be_loaded_into_an_organisation_of_ones_own(
     assert said.count(org) >= 2
     assert A not in said
     with as_tenant(db, org):
-        assert one(db, "select count(*) from jobs")[0] == 3
-    assert len({s.id for s in samples.find(db)}) == 4
+        assert one(db, "select count(*) from jobs")[0] == 5
+    assert len({s.id for s in samples.find(db)}) == 6
     seed.run(url, remove=True, org=org)
     assert [s.id for s in samples.find(db)] == [AMC]
 
@@ -287,11 +292,11 @@ def test_a_user_can_be_made_a_member(url: str, db: psycopg.Connection) -> None:
         assert one(db, "select count(*) from jobs")[0] == 0
     seed.run(url, as_user=user)
     with as_tenant(db, user):
-        assert one(db, "select count(*) from jobs")[0] == 3
+        assert one(db, "select count(*) from jobs")[0] == 5
         approve = (
             "update kanban_cards set state = 'approved' where job_id = %s and state = 'in_review'"
         )
-        assert db.execute(approve, (AMC,)).rowcount == 5
+        assert db.execute(approve, (AMC,)).rowcount == 7
     seed.run(url, remove=True)
     assert one(db, "select count(*) from jobsdb.org_members")[0] == 0
     org = str(uuid4())
@@ -337,13 +342,13 @@ def test_every_query_to_try_next_works_when_pasted(
 ) -> None:
     pasted = loaded[loaded.index("-- As the user") :]
     assert len(re.findall(r"^-- \d\.", pasted, re.MULTILINE)) == 5
-    for waiting in (5, 4):  # twice: what was approved or started already is no obstacle
+    for _ in range(2):  # twice: what was started already is no obstacle
         with psycopg.connect(url, autocommit=True) as conn:
             cursor = conn.execute(pasted.encode())
             rows = [cursor.rowcount if cursor.description else None]
             while cursor.nextset():
                 rows.append(cursor.rowcount if cursor.description else None)
-        assert rows == [None, None, waiting, 1, 2, 1, None, None, 2]
+        assert rows == [None, None, 7, 5, 3, 2, 1, None, None, 10]
     assert one(db, "select j.status from public.jobs as j where j.id = %s", TEST)[0] == "running"
 
 
@@ -352,7 +357,7 @@ def test_only_what_is_loaded_is_suggested(url: str, capsys: pytest.CaptureFixtur
     said = capsys.readouterr().out
     assert TEST in said
     assert "{" not in said.replace('{"sub"', "")
-    assert "get_job_cards" not in said
+    assert "review_queue" not in said
 
 
 def test_where_others_have_jobs_it_asks(
@@ -373,7 +378,7 @@ def test_where_others_have_jobs_it_asks(
     assert contents(db) == before
     monkeypatch.undo()
     assert seed.run(url, yes=True) == 0
-    assert len(samples.find(db)) == 3
+    assert len(samples.find(db)) == 5
 
 
 def test_on_another_machine_it_asks(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -418,23 +423,21 @@ def test_the_address_of_an_application_is_not_followed(url: str) -> None:
 def test_a_campaign_that_is_refused_leaves_nothing_and_names_the_line(
     url: str, db: psycopg.Connection
 ) -> None:
-    db.execute("alter table public.kanban_cards add check (title not like '% - Followup1')")
+    db.execute("alter table public.kanban_cards add check (title not like '% - followup1')")
     before = contents(db)
     with pytest.raises(errors.JobsdbError, match="violates check constraint") as refused:
         seed.run(url, ["amc-q4-followup"])
     file, line = refused.value.at.rsplit(":", 1)
-    assert file == "sql/seeds/amc-q4-followup.sql"
-    text = samples.read("amc-q4-followup.sql").text.splitlines()
-    moment = next(n for n, at in enumerate(text, 1) if "second touch and called" in at)
-    assert moment < int(line) < moment + 5
+    assert file == "sql/seeds/lib/draft.sql"
+    assert samples.read("lib/draft.sql").text.splitlines()[int(line) - 1].startswith("with drafted")
     assert contents(db) == before
 
 
 def test_two_loaders_at_once_load_once(url: str, db: psycopg.Connection) -> None:
     with ThreadPoolExecutor(3) as pool:
         assert list(pool.map(lambda _: seed.run(url), range(3))) == [0, 0, 0]
-    assert len(samples.find(db)) == 3
-    assert one(db, "select count(*) from public.job_tasks")[0] == 27
+    assert len(samples.find(db)) == 5
+    assert one(db, "select count(*) from public.job_tasks")[0] == 12 + 2 + 12 + 10 + 2
 
 
 def test_on_tables_of_the_host(empty_url: str) -> None:
@@ -444,7 +447,7 @@ def test_on_tables_of_the_host(empty_url: str) -> None:
         before = without_time(contents(conn))
         assert seed.run(empty_url) == 0
         states = "select count(*) filter (where c.state = 'done'), count(*)"
-        assert one(conn, f"{states} from public.kanban_cards as c") == (25, 7 + 36)
+        assert one(conn, f"{states} from public.kanban_cards as c") == (59, 7 + 35 + 6 + 3 + 30)
         assert one(conn, "select count(*) from public.agent_runs")[0] == 5
         assert conn.execute(stepping.WRONG_AT_REST).fetchall() == []
         loaded = contents(conn)
@@ -483,8 +486,8 @@ def test_as_a_deployer_who_is_no_superuser(like_supabase: str) -> None:
     assert seed.run(like_supabase, scale=10) == 0
     assert seed.run(like_supabase) == 0
     with psycopg.connect(like_supabase, autocommit=True) as conn:
-        assert one(conn, "select count(*) from public.job_metrics")[0] == 4
+        assert one(conn, "select count(*) from public.job_metrics")[0] == 6
         with as_tenant(conn, A):
-            assert one(conn, "select count(*) from jobs")[0] == 3
+            assert one(conn, "select count(*) from jobs")[0] == 4  # the two others are B's
         assert seed.run(like_supabase, remove=True) == 0
         assert one(conn, "select count(*) from public.jobs")[0] == 0

@@ -989,6 +989,22 @@ def test_a_foreign_and_an_unknown_send_are_refused_alike_and_others_are_not_unkn
         world.move_job(tx, other["job_id"], "cancelled")
 
 
+@pytest.mark.parametrize("end", ["cancelled", "failed"])
+def test_what_is_unknown_in_a_finished_job_is_listed_and_not_sent_again(
+    tx: psycopg.Connection, end: str
+) -> None:
+    job = brought(tx, "unknown", **THREE)
+    send = send_of(tx, job)
+    assert blockers(tx, job)["sends_unknown"]["ids"] == [send["id"]]
+    world.move_job(tx, job, end)
+    assert list(blockers(tx, job)) == ["sends_unknown"]
+    with as_tenant(tx, A), refused(tx, "JB040", f'send "{send["id"]}" cannot be sent again'):
+        tx.execute(RESOLVE, [send["id"], "resend", None])
+    with as_tenant(tx, A):
+        assert one(tx, RESOLVE, send["id"], "delivered", None) == "delivered"
+    assert blockers(tx, job) == {}
+
+
 # ------------------------------------------------------------------------------------------ events
 
 GOES_ON = ("active", None, 1)

@@ -1588,6 +1588,11 @@ def test_tick_does_everything_that_waits_for_somebody(
             "insert into jobsdb.job_deltas (job_id, org_id, tasks_done) values (%s, %s, 1)",
             [job, A],
         )
+        db.execute(
+            "insert into jobsdb.task_moves (job_id, org_id, task_ids, done)"
+            " values (%s, %s, array[%s::bigint], 1)",
+            [job, A, first],
+        )
     told = worker.tick()
     assert {n: told[n] for n in ("rescued", "promoted", "released", "skipped")} == {
         "rescued": 1,

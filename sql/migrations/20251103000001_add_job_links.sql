@@ -162,6 +162,8 @@ create table jobsdb.card_reviews (
   reviewer_role text not null,
   content_hash text not null,
   comment text,
+  edited boolean not null default false,
+  waiting_since timestamptz,
   decided_at timestamptz not null default clock_timestamp(),
   constraint card_reviews_pkey primary key (id),
   constraint decision_is_known check (decision in ('approved', 'rejected', 'in_review'))
@@ -172,6 +174,7 @@ revoke all on sequence jobsdb.card_reviews_id_seq
 from public, anon, authenticated, service_role;
 create index card_reviews_of_card on jobsdb.card_reviews (card_id, id desc);
 create index card_reviews_of_org on jobsdb.card_reviews (org_id, id desc);
+create index card_reviews_of_job on jobsdb.card_reviews (job_id);
 
 comment on table jobsdb.card_reviews is
 'Every decision about a linked card, append-only: who approved or rejected exactly which content.';
@@ -184,6 +187,8 @@ comment on column jobsdb.card_reviews.reviewer is 'auth.uid() of the person; nul
 comment on column jobsdb.card_reviews.reviewer_role is 'The database role that decided.';
 comment on column jobsdb.card_reviews.content_hash is 'SHA-256 (hex) over type, title, content and recipient as they were decided on: jobsdb.card_hash.';
 comment on column jobsdb.card_reviews.comment is 'What the person wrote, through review_card; at most 1,000 characters.';
+comment on column jobsdb.card_reviews.edited is 'The content was changed in approving it.';
+comment on column jobsdb.card_reviews.waiting_since is 'Since when the card had been in the review queue; null: it was not.';
 comment on column jobsdb.card_reviews.decided_at is 'When.';
 
 create type jobsdb.card_count as (

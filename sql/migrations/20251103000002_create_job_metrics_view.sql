@@ -23,6 +23,7 @@ create table jobsdb.frozen_job_metrics (
   created_at timestamptz not null,
   started_at timestamptz,
   finished_at timestamptz,
+  refreshed_at timestamptz not null,
   tasks_total int not null,
   tasks_pending int not null,
   tasks_running int not null,
@@ -30,9 +31,15 @@ create table jobsdb.frozen_job_metrics (
   tasks_failed int not null,
   tasks_skipped int not null,
   task_completion_rate numeric,
-  retry_total int not null,
+  retry_total bigint not null,
   by_kind jsonb not null,
   max_batch int,
+  task_seconds_p50 double precision,
+  task_seconds_p90 double precision,
+  task_seconds_p95 double precision,
+  task_seconds_max double precision,
+  queue_seconds_p50 double precision,
+  queue_seconds_p95 double precision,
   cards_total int not null,
   cards_in_review int not null,
   cards_approved int not null,
@@ -43,13 +50,47 @@ create table jobsdb.frozen_job_metrics (
   approval_rate numeric,
   emails_drafted int not null,
   emails_sent int not null,
-  task_seconds_p50 double precision,
-  task_seconds_p90 double precision,
-  task_seconds_p95 double precision,
-  task_seconds_max double precision,
-  queue_seconds_p50 double precision,
-  queue_seconds_p95 double precision,
-  refreshed_at timestamptz not null,
+  cards_expired int,
+  edit_rate numeric,
+  review_seconds_p50 double precision,
+  review_seconds_p95 double precision,
+  oldest_in_review timestamptz,
+  emails_queued int,
+  emails_failed int,
+  emails_unknown int,
+  emails_suppressed int,
+  emails_cancelled int,
+  emails_delivered int,
+  emails_bounced_hard int,
+  emails_bounced_soft int,
+  emails_complained int,
+  emails_replied int,
+  emails_unsubscribed int,
+  emails_opened_human int,
+  emails_opened_machine int,
+  emails_clicked int,
+  delivery_rate numeric,
+  bounce_rate numeric,
+  complaint_rate numeric,
+  reply_rate numeric,
+  unsubscribe_rate numeric,
+  open_rate numeric,
+  click_rate numeric,
+  by_touch jsonb,
+  by_template jsonb,
+  first_send_at timestamptz,
+  last_send_at timestamptz,
+  contacts_enrolled int,
+  contacts_excluded int,
+  contacts_active int,
+  contacts_finished int,
+  contacts_stopped int,
+  contacts_replied int,
+  next_due_at timestamptz,
+  tokens_in bigint,
+  tokens_out bigint,
+  cost numeric,
+  budget_left numeric,
   constraint frozen_job_metrics_pkey primary key (job_id)
 );
 alter table jobsdb.frozen_job_metrics enable row level security;
@@ -85,14 +126,55 @@ comment on column jobsdb.frozen_job_metrics.cards_other is 'Linked cards in a st
 comment on column jobsdb.frozen_job_metrics.cards_by_type is 'Number of cards as {type: {state: n}}.';
 comment on column jobsdb.frozen_job_metrics.approval_rate is '(approved + done) / (approved + done + rejected), 0 to 1; null when nothing is decided.';
 comment on column jobsdb.frozen_job_metrics.emails_drafted is 'Cards of type draft_email or send_email.';
-comment on column jobsdb.frozen_job_metrics.emails_sent is 'Those of them in state done.';
+comment on column jobsdb.frozen_job_metrics.emails_sent is 'E-mails sent: cards done, or rows of the ledger where cards were deleted.';
 comment on column jobsdb.frozen_job_metrics.task_seconds_p50 is 'Median seconds from start to end of a done task.';
 comment on column jobsdb.frozen_job_metrics.task_seconds_p90 is '90th percentile of the same.';
 comment on column jobsdb.frozen_job_metrics.task_seconds_p95 is '95th percentile of the same.';
 comment on column jobsdb.frozen_job_metrics.task_seconds_max is 'Maximum of the same.';
-comment on column jobsdb.frozen_job_metrics.queue_seconds_p50 is 'Median seconds from creation (or the scheduled time) to the start of a task.';
+comment on column jobsdb.frozen_job_metrics.queue_seconds_p50 is 'Median seconds a task that is done had waited, from creation (or the scheduled time) to its start.';
 comment on column jobsdb.frozen_job_metrics.queue_seconds_p95 is '95th percentile of the same.';
 comment on column jobsdb.frozen_job_metrics.refreshed_at is 'Time of the data.';
+comment on column jobsdb.frozen_job_metrics.cards_expired is 'Cards rejected because nobody decided in time.';
+comment on column jobsdb.frozen_job_metrics.edit_rate is 'Approvals in which the person changed the content, of all approvals, 0 to 1.';
+comment on column jobsdb.frozen_job_metrics.review_seconds_p50 is 'Median seconds a card waited for its decision.';
+comment on column jobsdb.frozen_job_metrics.review_seconds_p95 is '95th percentile of the same.';
+comment on column jobsdb.frozen_job_metrics.oldest_in_review is 'Since when the card waits that has waited longest.';
+comment on column jobsdb.frozen_job_metrics.emails_queued is 'E-mails approved and not yet settled: queued, leased or dispatching.';
+comment on column jobsdb.frozen_job_metrics.emails_failed is 'E-mails the provider refused.';
+comment on column jobsdb.frozen_job_metrics.emails_unknown is 'E-mails of which nobody knows whether they went out.';
+comment on column jobsdb.frozen_job_metrics.emails_suppressed is 'E-mails kept back because their address must get none.';
+comment on column jobsdb.frozen_job_metrics.emails_cancelled is 'E-mails taken back before they were sent.';
+comment on column jobsdb.frozen_job_metrics.emails_delivered is 'Sent e-mails reported as delivered.';
+comment on column jobsdb.frozen_job_metrics.emails_bounced_hard is 'Sent e-mails whose address does not exist.';
+comment on column jobsdb.frozen_job_metrics.emails_bounced_soft is 'Sent e-mails that could not be delivered at that time.';
+comment on column jobsdb.frozen_job_metrics.emails_complained is 'Sent e-mails reported as spam.';
+comment on column jobsdb.frozen_job_metrics.emails_replied is 'Sent e-mails a person has answered; automatic replies do not count.';
+comment on column jobsdb.frozen_job_metrics.emails_unsubscribed is 'Sent e-mails that led to an unsubscription.';
+comment on column jobsdb.frozen_job_metrics.emails_opened_human is 'Sent e-mails opened by a person, as far as the provider can tell.';
+comment on column jobsdb.frozen_job_metrics.emails_opened_machine is 'Sent e-mails opened by a machine.';
+comment on column jobsdb.frozen_job_metrics.emails_clicked is 'Sent e-mails in which a link was followed.';
+comment on column jobsdb.frozen_job_metrics.delivery_rate is 'emails_delivered / emails_sent, 0 to 1, like all rates below; null without e-mails.';
+comment on column jobsdb.frozen_job_metrics.bounce_rate is 'emails_bounced_hard / emails_sent.';
+comment on column jobsdb.frozen_job_metrics.complaint_rate is 'emails_complained / emails_sent.';
+comment on column jobsdb.frozen_job_metrics.reply_rate is 'emails_replied / emails_sent.';
+comment on column jobsdb.frozen_job_metrics.unsubscribe_rate is 'emails_unsubscribed / emails_sent.';
+comment on column jobsdb.frozen_job_metrics.open_rate is 'emails_opened_human / emails_sent.';
+comment on column jobsdb.frozen_job_metrics.click_rate is 'emails_clicked / emails_sent.';
+comment on column jobsdb.frozen_job_metrics.by_touch is 'E-mails as {touch: {state or event: n}}; touches count from 0, other stands for cards outside the sequence.';
+comment on column jobsdb.frozen_job_metrics.by_template is 'The same as {template: {state or event: n}}.';
+comment on column jobsdb.frozen_job_metrics.first_send_at is 'When the first e-mail went out.';
+comment on column jobsdb.frozen_job_metrics.last_send_at is 'When the last one did.';
+comment on column jobsdb.frozen_job_metrics.contacts_enrolled is 'Contacts who matched, the excluded ones included.';
+comment on column jobsdb.frozen_job_metrics.contacts_excluded is 'Contacts left out at enrolment.';
+comment on column jobsdb.frozen_job_metrics.contacts_active is 'Contacts with touches to come.';
+comment on column jobsdb.frozen_job_metrics.contacts_finished is 'Contacts who got all touches.';
+comment on column jobsdb.frozen_job_metrics.contacts_stopped is 'Contacts whose sequence ended early: reply, bounce, rejection …';
+comment on column jobsdb.frozen_job_metrics.contacts_replied is 'Those of them who replied.';
+comment on column jobsdb.frozen_job_metrics.next_due_at is 'When the next touch of a contact may be planned.';
+comment on column jobsdb.frozen_job_metrics.tokens_in is 'Tokens sent to models (record_usage).';
+comment on column jobsdb.frozen_job_metrics.tokens_out is 'Tokens models have written.';
+comment on column jobsdb.frozen_job_metrics.cost is 'Money used, in the currency of params.budget.';
+comment on column jobsdb.frozen_job_metrics.budget_left is 'params.budget.max_cost - cost, 0 when more was used; null without a budget.';
 
 create table jobsdb.metrics_refresh (
   only_row boolean not null default true,

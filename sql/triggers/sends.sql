@@ -1,5 +1,6 @@
 -- bundle 5
--- What moves of cards and jobs mean for e-mails. Cards: after jobsdb_t30_guard has proved the move.
+-- What moves of cards and jobs mean for e-mails, and what is kept of these. Cards: after
+-- jobsdb_t30_guard has proved the move.
 create or replace trigger jobsdb_t40_send_ins
 after insert on public.kanban_cards
 for each row
@@ -35,3 +36,27 @@ execute function jobsdb.follow_job_end();
 
 comment on trigger t75_sends_upd on public.jobs is
 'Cancels what is queued of a job that failed or was cancelled.';
+
+-- What becomes of an e-mail, not who has it in hand; and that a person lets it go out again. Of one
+-- sent by hand the history of its card tells.
+create or replace trigger t70_history_ins
+after insert on jobsdb.sends
+for each row
+when (new.state <> 'queued')
+execute function jobsdb.keep_send_history();
+
+comment on trigger t70_history_ins on jobsdb.sends is
+'Writes down that an e-mail was kept back from the start.';
+
+create or replace trigger t70_history_upd
+after update on jobsdb.sends
+for each row
+when (
+  old.state <> new.state
+  and new.provider is distinct from 'by hand'
+  and (new.state not in ('queued', 'leased', 'dispatching') or old.state = 'unknown')
+)
+execute function jobsdb.keep_send_history();
+
+comment on trigger t70_history_upd on jobsdb.sends is
+'Writes down what has become of an e-mail.';

@@ -16,4 +16,4 @@ revoke all on public.recent_job_activity from public, anon, authenticated, servi
 grant select on public.recent_job_activity to authenticated, service_role;
 
 comment on view public.recent_job_activity is
-'What happened to the caller''s jobs and cards, newest first: what (entity and move), when (happened_at) and who (user id, else database role).';
+'What happened to the caller''s jobs, cards and e-mails, newest first: what (entity and move), when (happened_at) and who (user id, else database role).';

@@ -166,6 +166,19 @@ def verify(
     "--scale", type=click.IntRange(min=1), metavar="N",
     help="Generate tasks until there are N, in jobs of 20,000 each.",
 )  # fmt: skip
+@click.option(
+    "--step", "later", metavar="INTERVAL",
+    help="Let so much time pass for the samples: 4d, 12h, 30m, '1 week'. Who is due is planned.",
+)  # fmt: skip
+@click.option(
+    "--from", "contacts", type=click.Path(path_type=Path), metavar="CSV",
+    help="Load contacts of your own: contact_key (or id), email, groups, time_zone; every other"
+    " column becomes an attribute.",
+)  # fmt: skip
+@click.option(
+    "--params", type=click.Path(path_type=Path), metavar="JSON",
+    help="Create a job of your own, from what create_job takes or its params alone.",
+)  # fmt: skip
 @yes_option
 @debug_option
 def seed(
@@ -176,9 +189,14 @@ def seed(
     org: Any,
     as_user: Any,
     scale: int | None,
+    later: str | None,
+    contacts: Path | None,
+    params: Path | None,
     yes: bool,
 ) -> int:
     """Load sample campaigns: all of them, or those named. Loading twice changes nothing.
+
+    Or load a campaign of your own, in organisation --org, else in sample organisation A.
 
     Asks first when the server is neither on this machine nor embedded, or holds other jobs.
 
@@ -186,6 +204,8 @@ def seed(
     Examples:
       jobsdb seed --list
       jobsdb seed amc-q4-followup
+      jobsdb seed --step 4d
+      jobsdb seed --from contacts.csv --params my.json
       jobsdb seed --scale 1000000
       jobsdb seed --remove
     """
@@ -199,6 +219,9 @@ def seed(
         scale=scale,
         list_=list_,
         remove=remove,
+        later=later,
+        contacts=contacts,
+        params=params,
         yes=yes,
     )
 

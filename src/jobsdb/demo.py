@@ -132,8 +132,10 @@ class Play:
                 self.stage.note(f"a sender dies {death}: {send['recipient']}")
                 self.stage.pass_time("1 hour")
                 self._run("tick")
-                for _ in self._run("doubt"):
-                    self._decide(**send)
+                in_doubt = [row["send"] for row in self._run("doubt")]
+                for held in sends:
+                    if held["send"] in in_doubt:
+                        self._decide(**held)
                 return
 
     def _send_one(self, send: int, key: str, lease: str, recipient: str) -> None:

@@ -31,6 +31,7 @@ _MOMENT = re.compile(
     r"^-- (?:at first|(?P<gap>\d[\w ]*) later)(?:, (?:a (?P<person>person)|an agent))?: ",
     re.MULTILINE,
 )
+_DOES = re.compile(r"^-- does: ([\w, ]+)$", re.MULTILINE)
 _COUNT = "select count(*) from public.jobs"
 
 
@@ -53,6 +54,8 @@ class Moment:
     is_person: bool
     """Whether a person does it; else an agent, who is nobody."""
     file: sqlfiles.SqlFile
+    does: tuple[sqlfiles.SqlFile, ...]
+    """Files of sql/seeds/lib/ that run after its own."""
 
 
 @dataclass(frozen=True)
@@ -78,9 +81,12 @@ class Sample:
     tasks: int
     tasks_done: int
     tasks_error: int
-    in_review: int
-    approved: int
     done: int
+    in_review: int
+    contacts: int
+    sent: int
+    replies: int
+    next_due: str | None
 
     @property
     def is_ours(self) -> bool:
@@ -106,7 +112,10 @@ def _campaign(file: sqlfiles.SqlFile) -> Campaign:
         above = "\n" * text.count("\n", 0, moment.start())  # an error then names the right line
         part = above + text[moment.start() : end]
         part_file = sqlfiles.SqlFile(file.path, "present", 1, part)
-        moments.append(Moment(moment["gap"] or "0", bool(moment["person"]), part_file))
+        does = tuple(
+            read(f"lib/{name}.sql") for names in _DOES.findall(part) for name in names.split(", ")
+        )
+        moments.append(Moment(moment["gap"] or "0", bool(moment["person"]), part_file, does))
     sentence = text.partition("\n")[0].removeprefix("-- ")
     return Campaign(file.stem, sentence, letter[1] if letter else "A", tuple(moments))
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from ipaddress import ip_address
-from itertools import count, groupby
+from itertools import count
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jobsdb import connect, errors, ledger, render, samples, sqlfiles
+from jobsdb import connect, errors, ledger, overview, own, render, samples, sqlfiles, step
 from jobsdb.errors import Exit
-from jobsdb.samples import DEMO, GENERATED, ORGANISATIONS, Campaign, Sample, sample_id
+from jobsdb.samples import DEMO, GENERATED, ORGANISATIONS, Campaign, sample_id
 
 if TYPE_CHECKING:
     from jobsdb.connect import Connection
@@ -19,6 +19,9 @@ _EXISTS = "select from public.jobs as j where j.id = %s"
 _ADD = "select jobsdb.add_org_member(%s, %s)"
 _DROP = "select jobsdb.remove_org_member(%s, %s)"
 _REFRESH = "select public.refresh_job_metrics()"
+_IS_HOSTS = "select from jobsdb.host_tables as h where h.table_name = %s and not h.made_by_jobsdb"
+_HOST_REFUSES = ("22", "23", "42", "P0")
+"""Classes of SQLSTATE of constraints, types and triggers: what a host's own table may say."""
 
 
 def run(
@@ -30,31 +33,43 @@ def run(
     scale: int | None = None,
     list_: bool = False,
     remove: bool = False,
+    later: str | None = None,
+    contacts: Path | None = None,
+    params: Path | None = None,
     yes: bool = False,
 ) -> int:
-    """Load the sample campaigns named, or all; or list or remove them. Returns an exit code.
+    """Load the sample campaigns named, or all; or list or remove them, or let time pass for them;
+    or load a campaign of one's own. Returns an exit code.
 
     `org` is the organisation to load them into, `as_user` becomes a member of theirs, `scale` is
-    how many generated tasks there shall be. Each job is loaded or removed as a whole or not at all.
+    how many generated tasks there shall be, `later` an interval, `contacts` a CSV file and
+    `params` a JSON file. Each job is loaded, moved or removed as a whole or not at all.
     Errors: JobsdbError.
     """
     import psycopg
 
+    _check_combination(
+        {
+            "--remove": remove,
+            "--scale": scale is not None,
+            "--step": later is not None,
+            "--from": contacts is not None or params is not None,
+        }
+    )
+    if contacts is not None or params is not None:
+        return _load_own(database, names, contacts, params, org, as_user, yes)
     chosen = _choose(names, remove=remove)
-    if remove and scale is not None:
-        raise errors.UsageError(
-            "--remove and --scale contradict each other",
-            hint=f"To remove the generated tasks: jobsdb seed --remove {GENERATED}",
-        )
     if list_:
         rows = [(c.name, c.organisation, c.sentence) for c in chosen]
         render.table(("campaign", "org", "what it is"), rows)
         return Exit.DONE
+    verb = "Remove samples from" if remove else "Load samples into"
     with connect.open_database(database, "own") as conn:
         try:
             ensure_installed(conn)
-            if not _may_change(conn, "Remove samples from" if remove else "Load samples into", yes):
-                render.say("Nothing was changed.")
+            if later is not None:
+                return _step(conn, [campaign.name for campaign in chosen], org, later)
+            if not _may_change(conn, verb, yes):
                 return Exit.NO
             if remove:
                 _remove(conn, names, org, as_user)
@@ -63,9 +78,66 @@ def run(
                 added = _generate(conn, scale, org) if scale else 0
                 if loaded or added:
                     conn.execute(_REFRESH)
-                _show(conn, org)
+                overview.show(conn, org)
         except psycopg.Error as exc:
             raise errors.from_postgres(exc) from exc
+    return Exit.DONE
+
+
+def _check_combination(given: dict[str, bool]) -> None:
+    """Errors: UsageError when more than one of these options is given."""
+    if len(several := [option for option, is_given in given.items() if is_given]) > 1:
+        raise errors.UsageError(
+            f"{' and '.join(several)} contradict each other",
+            hint=f"To remove the generated tasks: jobsdb seed --remove {GENERATED}"
+            if several == ["--remove", "--scale"]
+            else "Give one of them at a time.",
+        )
+
+
+def _load_own(
+    database: str | None,
+    names: Sequence[str],
+    contacts: Path | None,
+    params: Path | None,
+    org: str | None,
+    as_user: str | None,
+    yes: bool,
+) -> int:
+    """Load contacts and a campaign of the developer's own. Errors: JobsdbError."""
+    import psycopg
+
+    if names:
+        raise errors.UsageError(
+            f'"{names[0]}" is a sample, --from and --params are your own',
+            hint="Load them with two commands.",
+        )
+    people = None if contacts is None else own.read_contacts(contacts)
+    payload = None if params is None else own.read_payload(params)
+    with connect.open_database(database, "own") as conn:
+        try:
+            ensure_installed(conn)
+            if not _may_change(conn, "Load yours into", yes):
+                return Exit.NO
+            own.load(conn, people, payload, org, as_user)
+            conn.execute(_REFRESH)
+        except psycopg.Error as exc:
+            raise errors.from_postgres(exc) from exc
+    return Exit.DONE
+
+
+def _step(conn: Connection, names: Sequence[str], org: str | None, later: str) -> int:
+    """Let time pass for the samples of these names and this organisation. Errors: JobsdbError."""
+    step.check(conn, later)
+    found = [s for s in samples.find(conn) if s.seed in names and org in (None, s.org)]
+    if not found:
+        render.say("There are no samples whose clock could be moved; load them: jobsdb seed")
+        return Exit.NO
+    for sample, tasks in step.step(conn, found, later):
+        if tasks:
+            render.say(f"  + {sample.seed}: the next batch is planned, {tasks} tasks")
+    conn.execute(_REFRESH)
+    overview.table(conn, org)
     return Exit.DONE
 
 
@@ -100,7 +172,10 @@ def _may_change(conn: Connection, verb: str, yes: bool) -> bool:
     if not reasons:
         return True
     question = f"{connect.where(conn)} {' and '.join(reasons)}. {verb} it?"
-    return render.confirm(question, yes=yes)
+    if render.confirm(question, yes=yes):
+        return True
+    render.say("Nothing was changed.")
+    return False
 
 
 def _is_near(conn: Connection) -> bool:
@@ -120,13 +195,26 @@ def load(
     for campaign in chosen:
         owner = org or ORGANISATIONS[campaign.organisation]
         job = sample_id(owner, campaign.name)
-        with samples.transaction(conn, job=job, org=owner):
-            if as_user:
-                conn.execute(_ADD, (as_user, owner))
-            if conn.execute(_EXISTS, (job,)).fetchone() is None:
-                _tell(conn, campaign, owner)
-                loaded += 1
+        try:
+            with samples.transaction(conn, job=job, org=owner):
+                if as_user:
+                    conn.execute(_ADD, (as_user, owner))
+                if conn.execute(_EXISTS, (job,)).fetchone() is None:
+                    _tell(conn, campaign, owner)
+                    loaded += 1
+        except errors.JobsdbError as exc:
+            if not (exc.sqlstate or "").startswith(_HOST_REFUSES) or not _is_hosts(conn):
+                raise
+            render.warn(
+                f"{campaign.name} was left out, the host's kanban_cards does not take its cards:"
+                f" {exc.sentence}"
+            )
     return loaded
+
+
+def _is_hosts(conn: Connection) -> bool:
+    """Whether the table of cards is the host's own."""
+    return conn.execute(_IS_HOSTS, ("kanban_cards",)).fetchone() is not None
 
 
 def _tell(conn: Connection, campaign: Campaign, owner: str) -> None:
@@ -137,7 +225,8 @@ def _tell(conn: Connection, campaign: Campaign, owner: str) -> None:
         samples.set_local(conn, "request.jwt.claims", claims)
         samples.set_local(conn, "seed.gap", moment.gap)
         samples.send(conn, time_passes)
-        samples.send(conn, moment.file)
+        for file in (moment.file, *moment.does):
+            samples.send(conn, file)
     samples.send(conn, samples.read("lib/agent_runs.sql"))
 
 
@@ -182,54 +271,3 @@ def _remove(conn: Connection, names: Sequence[str], org: str | None, as_user: st
     if found:
         conn.execute(_REFRESH)
     render.out(f"{len(found)} sample {'job' if len(found) == 1 else 'jobs'} removed.")
-
-
-def _show(conn: Connection, org: str | None) -> None:
-    """What is loaded, and what to try next."""
-    letters = {id_: letter for letter, id_ in ORGANISATIONS.items()}
-    mine = [s for s in samples.find(conn) if _is_shown(s, org)]
-    mine.sort(key=lambda sample: (sample.seed in (GENERATED, DEMO), sample.seed))
-    rows = [
-        _row(name, "own" if name == DEMO else letters.get(org or jobs[0].org, "yours"), jobs)
-        for name, group in groupby(mine, key=lambda sample: sample.seed)
-        if (jobs := list(group))
-    ]
-    heads = ("campaign", "org", "status", "tasks", "errors", "review", "approved", "done")
-    render.table(heads, rows, right=heads[3:])
-    render.out()
-    known = {sample.seed: sample.id for sample in mine}
-    for letter, id_ in ORGANISATIONS.items():
-        known[letter] = org or id_
-        if org is None:
-            render.out(f"  organisation {letter}  {id_}")
-    render.out("\nTo try next, in psql or any SQL editor:\n")
-    render.out(next_queries(known))
-
-
-def _is_shown(sample: Sample, org: str | None) -> bool:
-    """Whether it is of this organisation; without one, of the samples' own."""
-    if org is not None:
-        return sample.org == org
-    return sample.seed == DEMO or sample.org in ORGANISATIONS.values()
-
-
-def _row(name: str, where: str, jobs: Sequence[Sample]) -> tuple[object, ...]:
-    """A line of the table: one job, or all those generated or played."""
-    return (
-        name if len(jobs) == 1 else f"{name} ({len(jobs)} jobs)",
-        where,
-        ", ".join(sorted({s.status for s in jobs})),
-        f"{sum(s.tasks_done for s in jobs)}/{sum(s.tasks for s in jobs)}",
-        sum(s.tasks_error for s in jobs),
-        sum(s.in_review for s in jobs),
-        sum(s.approved for s in jobs),
-        sum(s.done for s in jobs),
-    )
-
-
-def next_queries(known: dict[str, str]) -> str:
-    """What to try next, as SQL to paste; what needs a campaign that is not loaded is left out."""
-    text = samples.read("lib/next.sql").text.strip()
-    for name, id_ in known.items():
-        text = text.replace(f"{{{name}}}", id_)
-    return "\n\n".join(block for block in text.split("\n\n") if not re.search(r"\{[\w-]+\}", block))

@@ -128,7 +128,7 @@ begin
     );
     if v_to <> 'done' then
       insert into jobsdb.card_reviews (
-        org_id, job_id, card_id, decision, reviewer, reviewer_role, content_hash, comment
+        org_id, job_id, card_id, decision, reviewer, reviewer_role, content_hash, comment, edited
       )
       values (
         new.org_id,
@@ -138,7 +138,10 @@ begin
         auth.uid(),
         jobsdb.caller_role(),
         jobsdb.card_hash(v_new),
-        nullif(left(current_setting('jobsdb.review_comment', true), 1000), '')
+        nullif(left(current_setting('jobsdb.review_comment', true), 1000), ''),
+        v_to = 'approved'
+          and v_from is not null
+          and jobsdb.card_hash(v_new) <> jobsdb.card_hash(v_old)
       );
     end if;
   end if;

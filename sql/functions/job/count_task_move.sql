@@ -4,6 +4,7 @@
 create or replace function jobsdb.count_task_move(
   job_id uuid,
   org_id uuid,
+  task_id bigint,
   from_status text,
   to_status text
 )
@@ -16,7 +17,22 @@ set search_path to pg_catalog, pg_temp
 as $$
 declare
   v_first boolean := current_setting('jobsdb.counted', true) is distinct from 'yes';
+  v_done int := (count_task_move.to_status = 'done')::int
+    - (count_task_move.from_status = 'done')::int;
+  v_error int := (count_task_move.to_status = 'error')::int
+    - (count_task_move.from_status = 'error')::int;
+  v_skipped int := (count_task_move.to_status = 'skipped')::int
+    - (count_task_move.from_status = 'skipped')::int;
 begin
+  insert into jobsdb.task_moves (job_id, org_id, task_ids, done, error, skipped)
+  values (
+    count_task_move.job_id,
+    count_task_move.org_id,
+    array[count_task_move.task_id],
+    v_done,
+    v_error,
+    v_skipped
+  );
   insert into jobsdb.job_deltas (
     job_id, org_id, folds_at_commit, tasks_done, tasks_error, tasks_skipped
   )
@@ -24,9 +40,9 @@ begin
     count_task_move.job_id,
     count_task_move.org_id,
     not v_first,
-    (count_task_move.to_status = 'done')::int - (count_task_move.from_status = 'done')::int,
-    (count_task_move.to_status = 'error')::int - (count_task_move.from_status = 'error')::int,
-    (count_task_move.to_status = 'skipped')::int - (count_task_move.from_status = 'skipped')::int
+    v_done,
+    v_error,
+    v_skipped
   );
   if not v_first then
     return;
@@ -37,10 +53,10 @@ begin
   end if;
 end;
 $$;
-revoke all on function jobsdb.count_task_move(uuid, uuid, text, text)
+revoke all on function jobsdb.count_task_move(uuid, uuid, bigint, text, text)
 from public, anon, authenticated, service_role;
 
-comment on function jobsdb.count_task_move(uuid, uuid, text, text) is
+comment on function jobsdb.count_task_move(uuid, uuid, bigint, text, text) is
 'Counts one task''s move of status in its job.
 Returns: nothing.
 Errors:  none.

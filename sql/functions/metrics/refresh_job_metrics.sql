@@ -1,8 +1,8 @@
 -- bundle 3
 -- One at a time: whoever holds the guard row works, others are told the time of the present data.
 -- The long part comes first and takes no lock anybody waits for; then, quickly, comes what is left
--- to whoever has time: freezing finished jobs, folding deltas, skipping rows of closed jobs, missed
--- steps.
+-- to whoever has time: adding up what tasks have done, freezing finished jobs, folding deltas,
+-- skipping rows of closed jobs, missed steps.
 create or replace function public.refresh_job_metrics()
 returns timestamptz
 language plpgsql
@@ -20,6 +20,7 @@ begin
   end if;
 
   refresh materialized view concurrently jobsdb.job_metrics_mv;
+  perform jobsdb.fold_moves();
 
   -- Also those whose last changes are not folded yet.
   for v_job in

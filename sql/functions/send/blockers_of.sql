@@ -2,7 +2,14 @@
 create or replace function jobsdb.blockers_of(
   job public.jobs
 )
-returns table (what text, items bigint, oldest_at timestamptz, next_at timestamptz, sentence text)
+returns table (
+  what text,
+  items bigint,
+  oldest_at timestamptz,
+  next_at timestamptz,
+  sentence text,
+  ids bigint[]
+)
 language plpgsql
 stable
 parallel unsafe
@@ -14,7 +21,7 @@ declare
   v_org_id uuid := (blockers_of.job).org_id;
 begin
   return query
-  select b.what, b.items, b.oldest_at, b.next_at, format(b.says, b.items)
+  select b.what, b.items, b.oldest_at, b.next_at, format(b.says, b.items), b.ids
   from (
     select
       'tasks_' || t.status as what,
@@ -23,7 +30,8 @@ begin
       min(t.waits_until) as next_at,
       case t.status::text
         when 'running' then '%s tasks are being worked on' else '%s tasks wait for a worker'
-      end as says
+      end as says,
+      null::bigint[] as ids
     from public.job_tasks as t
     where t.job_id = v_id and t.org_id = v_org_id and t.status in ('pending', 'running')
     group by t.status
@@ -36,7 +44,8 @@ begin
       case k.state
         when 'approved' then '%s approved cards are not executed'
         else '%s cards wait for a person'
-      end
+      end,
+      null
     from (
       select c as card, case jobsdb.card_state(to_jsonb(c)) when 'approved' then 'approved' end as state
       from public.kanban_cards as c
@@ -54,10 +63,11 @@ begin
       case s.state
         when 'unknown' then 'of %s e-mails nobody knows whether they went out: resolve_unknown'
         else '%s e-mails are on their way or wait for their window'
-      end
+      end,
+      case s.state when 'unknown' then array_agg(s.id order by s.id) end
     from (
       select
-        case q.state when 'unknown' then 'unknown' end as state, q.queued_at, q.not_before
+        q.id, case q.state when 'unknown' then 'unknown' end as state, q.queued_at, q.not_before
       from jobsdb.sends as q
       where q.job_id = v_id
         and q.org_id = v_org_id
@@ -74,7 +84,8 @@ begin
         from jobsdb.due_contacts as d
         where d.job_id = v_id and d.org_id = v_org_id
       ),
-      '%s contacts have a touch to come or under way'
+      '%s contacts have a touch to come or under way',
+      null
     from jobsdb.job_contacts as c
     where c.job_id = v_id
       and c.org_id = v_org_id

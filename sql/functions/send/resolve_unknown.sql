@@ -13,6 +13,7 @@ set search_path to pg_catalog, pg_temp
 as $$
 declare
   v_send jobsdb.sends;
+  v_job_status text;
   v_reviewer uuid := coalesce(resolve_unknown.reviewer, auth.uid());
   v_card_id public.kanban_cards.id%type;
 begin
@@ -48,6 +49,20 @@ begin
       message = format('send "%s" is "%s"', v_send.id, v_send.state),
       detail = 'Only an unknown send waits for a decision; somebody has decided, or its worker came back.',
       hint = 'Read it again.';
+  end if;
+  if resolve_unknown.decision = 'resend' then
+    select j.status
+    into v_job_status
+    from public.jobs as j
+    where j.id = v_send.job_id and j.org_id = v_send.org_id
+    for key share;
+    if (v_job_status in ('pending', 'running')) is not true then
+      perform jobsdb.refuse_finished_job(
+        v_send.job_id,
+        coalesce(v_job_status, 'deleted'),
+        format('send "%s" cannot be sent again', v_send.id)
+      );
+    end if;
   end if;
 
   update jobsdb.sends as s
@@ -108,5 +123,5 @@ comment on function public.resolve_unknown(bigint, text, uuid) is
 'A person decides about a send of which nobody knows whether it went out: its worker died while the provider was asked.
 Units:   decision delivered (it was sent), resend or cancel; reviewer: who decides, for the service role; others are auth.uid().
 Returns: the decision.
-Errors:  JB003 nobody decides; JB011 no such decision; JB020 not found or not yours; JB030 it is not unknown.
+Errors:  JB003 nobody decides; JB011 no such decision; JB020 not found or not yours; JB030 it is not unknown; JB040 resend, but its job is finished.
 Source:  sql/functions/send/resolve_unknown.sql';

@@ -35,6 +35,10 @@ begin
   end if;
 
   new.max_retries := coalesce(new.max_retries, old.max_retries);
+  if new.retry_count <> old.retry_count then
+    insert into jobsdb.task_moves (job_id, org_id, retries)
+    values (old.job_id, old.org_id, new.retry_count::bigint - old.retry_count);
+  end if;
   if new.status = old.status then
     if new.status = 'pending' and new.waits_on is null then
       if new.scheduled_for is distinct from old.scheduled_for then
@@ -53,6 +57,12 @@ begin
     end;
     if old.status = 'running' then
       new.started_at := coalesce(new.started_at, old.started_at);
+    end if;
+    if old.status = 'done'
+      and (new.started_at, new.finished_at, new.scheduled_for)
+      is distinct from (old.started_at, old.finished_at, old.scheduled_for) then
+      insert into jobsdb.task_moves (job_id, org_id, starts_anew)
+      values (old.job_id, old.org_id, true);
     end if;
     return new;
   end if;
@@ -132,7 +142,7 @@ begin
   end if;
 
   if old.status in ('done', 'error', 'skipped') or new.status in ('done', 'error', 'skipped') then
-    perform jobsdb.count_task_move(old.job_id, old.org_id, old.status, new.status);
+    perform jobsdb.count_task_move(old.job_id, old.org_id, old.id, old.status, new.status);
   end if;
   return new;
 end;

@@ -28,12 +28,18 @@ begin
         select
           n.job_id,
           n.org_id,
+          n.kind,
           count(*)::int as tasks,
-          bool_or(n.depends_on <> '{}') as names_steps
+          sum(n.retry_count) as retries,
+          bool_or(n.depends_on <> '{}' and n.rev = 0) as names_steps
         from new_rows as n
-        group by n.job_id, n.org_id
+        group by n.job_id, n.org_id, n.kind
         order by n.job_id
       loop
+        insert into jobsdb.task_moves (job_id, org_id, kind, total, retries)
+        values (
+          v_change.job_id, v_change.org_id, v_change.kind, v_change.tasks, v_change.retries
+        );
         v_names_steps := v_names_steps or v_change.names_steps is true;
         -- Who holds the row of an open job knows its status.
         continue when jobsdb.count_tasks(
@@ -90,6 +96,8 @@ begin
         group by o.job_id, o.org_id
         order by o.job_id
       loop
+        insert into jobsdb.task_moves (job_id, org_id, starts_anew)
+        values (v_change.job_id, v_change.org_id, true);
         -- Nothing to count when the job itself goes.
         if not exists (
           select from public.jobs as j where j.id = v_change.job_id and j.org_id = v_change.org_id
@@ -132,6 +140,9 @@ begin
       end loop;
 
     else  -- TRUNCATE
+      insert into jobsdb.task_moves (job_id, org_id, starts_anew)
+      select j.id, j.org_id, true
+      from public.jobs as j;
       update jobsdb.job_deltas as d
       set tasks_total = 0, tasks_done = 0, tasks_error = 0, tasks_skipped = 0
       where (d.tasks_total, d.tasks_done, d.tasks_error, d.tasks_skipped) <> (0, 0, 0, 0);

@@ -55,7 +55,14 @@ begin
         and o.retry_count < coalesce(o.max_retries, k.max_retries) as again
     ) as f
     where o.id = any(v_held) and t.id = o.id and t.org_id = o.org_id
-    returning t.id, t.status
+    returning t.id, t.job_id, t.org_id, t.status
+  ),
+  again as (
+    insert into jobsdb.task_moves (job_id, org_id, retries)
+    select f.job_id, f.org_id, count(*)
+    from failed as f
+    where f.status = 'pending'
+    group by f.job_id, f.org_id
   )
   select array_agg(f.id) filter (where f.status = 'error')
   into v_given_up

@@ -80,7 +80,18 @@ begin
       and t.status = 'running'
       and t.lease_token = v_lease.token
       and t.lease_expires_at <= clock_timestamp()
-      returning t.status
+      returning t.id, t.status
+    ),
+    moved as (
+      insert into jobsdb.task_moves (job_id, org_id, task_ids, error, retries)
+      select
+        v_lease.job_id,
+        v_lease.org_id,
+        array_agg(r.id) filter (where r.status = 'error'),
+        1,
+        count(*) filter (where r.status = 'pending')
+      from rescued as r
+      having count(*) filter (where r.status <> 'skipped') > 0
     )
     select count(*), count(*) filter (where r.status = 'error')
     into v_rows, v_errors

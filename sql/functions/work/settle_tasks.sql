@@ -19,7 +19,7 @@ declare
   v_step record;
 begin
   for v_job in
-    select t.job_id, t.org_id, count(*)::int as tasks
+    select t.job_id, t.org_id, count(*)::int as tasks, array_agg(t.id) as task_ids
     from public.job_tasks as t
     where t.id = any(settle_tasks.task_ids)
     group by t.job_id, t.org_id
@@ -30,6 +30,16 @@ begin
     where l.job_id = v_job.job_id
       and l.token = settle_tasks.lease_token
       and l.task_ids <@ settle_tasks.task_ids;
+    if settle_tasks.status in ('done', 'error') then
+      insert into jobsdb.task_moves (job_id, org_id, task_ids, done, error)
+      values (
+        v_job.job_id,
+        v_job.org_id,
+        v_job.task_ids,
+        (settle_tasks.status = 'done')::int,
+        (settle_tasks.status = 'error')::int
+      );
+    end if;
     perform jobsdb.count_tasks(
       v_job.job_id,
       v_job.org_id,

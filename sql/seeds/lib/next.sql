@@ -4,36 +4,41 @@ set "request.jwt.claims" = '{"sub": "{A}"}';
 
 -- 1. What waits for a person?
 select
-  id,
+  card_id,
   title,
   content ->> 'subject' as subject
-from get_job_cards('{amc-q4-followup}')
-where state = 'in_review'
-order by title;
+from review_queue
+where job_id = '{amc-q4-followup}';
 
--- 2. Approve one of them.
-update kanban_cards
-set state = 'approved'
-where
-  id = (
-    select c.id
-    from get_job_cards('{amc-q4-followup}') as c
-    where c.state = 'in_review'
-    order by c.title
-    limit 1
-  )
-returning title, state;
-
--- 3. How are the campaigns doing?
+-- 2. Why is it not done?
 select
-  name,
-  status,
-  task_completion_rate,
-  approval_rate,
-  emails_sent
-from job_metrics;
+  sentence,
+  oldest_at,
+  next_at
+from job_blockers('{amc-q4-followup}');
 
--- 4. Start the one that has not begun.
+-- 3. What will be sent next?
+select
+  content ->> 'to' as recipient,
+  content ->> 'subject' as subject
+from get_job_cards('{amc-q4-followup}')
+where state = 'approved'
+order by recipient;
+
+-- 4. What has come of every touch?
+select
+  t.touch,
+  t.facts ->> 'sent' as sent,
+  t.facts ->> 'delivered' as delivered,
+  t.facts ->> 'open_human' as opened,
+  t.facts ->> 'click' as clicked,
+  t.facts ->> 'reply' as replied
+from job_metrics as m
+cross join lateral jsonb_each(m.by_touch) as t (touch, facts)
+where m.job_id = '{renewal-reminders}'
+order by t.touch;
+
+-- Start the one that has not begun.
 select
   status,
   started_at
@@ -43,11 +48,10 @@ from transition_job_status('{test-job}', 'running');
 set role authenticated;
 set "request.jwt.claims" = '{"sub": "{B}"}';
 
--- 5. Why did this one fail?
+-- 5. Who was left out, and why?
 select
-  step,
-  kind,
-  retry_count,
-  error_message
-from job_tasks
-where job_id = '{portal-access-audit}' and status = 'error';
+  contact_key,
+  email,
+  reason
+from dry_run_job('{messy-import}')
+where not is_in;

@@ -1,9 +1,15 @@
 -- Removes the sample job seed.job and whatever the samples have put beside it.
 delete from public.kanban_cards as c
+using public.jobs as j
 where
-  c.job_id = current_setting('seed.job')::uuid
+  j.id = current_setting('seed.job')::uuid
+  and c.job_id = j.id
   -- Cards of the host that were linked to a sample stay; deleting the job unlinks them.
-  and to_jsonb(c) #>> '{content,seed}' is not null;
+  and (
+    to_jsonb(c) #>> '{content,seed}' is not null
+    or starts_with(to_jsonb(c) #>> '{content,contact_id}', (j.params ->> 'seed') || '/')
+    or to_jsonb(c) #> '{content,erased}' = 'true'
+  );
 
 do $$
 begin
@@ -22,27 +28,35 @@ begin
 end;
 $$;
 
--- Every run of the demo has an organisation of its own: whatever is in it goes with it.
-delete from public.kanban_cards as c
-using public.jobs as j
-where
-  j.id = current_setting('seed.job')::uuid
-  and j.params ->> 'seed' = 'demo'
-  and c.org_id = j.org_id;
+-- Its contacts, what keeps e-mails from them, and what limits e-mails to their domains.
+with mine as (
+  delete from jobsdb.contacts as c
+  using public.jobs as j
+  where
+    j.id = current_setting('seed.job')::uuid
+    and c.org_id = j.org_id
+    and starts_with(c.contact_key, (j.params ->> 'seed') || '/')
+  returning c.org_id, lower(btrim(c.email)) as address
+),
 
-delete from jobsdb.contacts as c
-using public.jobs as j
-where
-  j.id = current_setting('seed.job')::uuid
-  and j.params ->> 'seed' = 'demo'
-  and c.org_id = j.org_id;
+named as (
+  select
+    m.org_id,
+    v.value
+  from mine as m
+  cross join lateral (values (m.address), (split_part(m.address, '@', 2))) as v (value)
+  where v.value <> ''
+),
 
-delete from jobsdb.suppressions as s
-using public.jobs as j
-where
-  j.id = current_setting('seed.job')::uuid
-  and j.params ->> 'seed' = 'demo'
-  and s.org_id = j.org_id;
+allowed as (
+  delete from jobsdb.suppressions as s
+  using named as n
+  where s.org_id = n.org_id and s.value = n.value
+)
+
+delete from jobsdb.rate_limits as r
+using named as n
+where r.org_id = n.org_id and r.scope = 'domain' and r.value = n.value;
 
 delete from public.jobs as j
 where j.id = current_setting('seed.job')::uuid;

@@ -8,6 +8,7 @@ do $$
 declare
   v_job_id uuid := current_setting('seed.job');
   v_gap interval := current_setting('seed.gap');
+  v_job public.jobs;
   v_table record;
 begin
   -- Every time in every row of the job. A host's table has its own times and triggers: there they
@@ -54,6 +55,24 @@ begin
     recorded_at = e.recorded_at - v_gap
   from jobsdb.sends as s
   where s.job_id = v_job_id and s.id = e.send_id and s.org_id = e.org_id;
+
+  -- Contacts of the sample, and what keeps e-mails from them.
+  select j.* into v_job from public.jobs as j where j.id = v_job_id;
+  with mine as (
+    update jobsdb.contacts as c
+    set created_at = c.created_at - v_gap, updated_at = c.updated_at - v_gap
+    where c.org_id = v_job.org_id
+      and starts_with(c.contact_key, (v_job.params ->> 'seed') || '/')
+    returning lower(c.email) as address
+  )
+  update jobsdb.suppressions as s
+  set created_at = s.created_at - v_gap, expires_at = s.expires_at - v_gap
+  where s.org_id = v_job.org_id
+    and s.value in (
+      select v.value
+      from mine as m
+      cross join lateral (values (m.address), (split_part(m.address, '@', 2))) as v (value)
+    );
 
   -- The loader did it as the owner; it is written down as what it stands for.
   update jobsdb.events as e

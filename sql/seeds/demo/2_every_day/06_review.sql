@@ -6,8 +6,8 @@ with shown as materialized (
     q.card_id,
     q.content_hash,
     case
-      when q.content ->> 'contact_id' = 'gil.hill' then 'reject'
-      when q.content ->> 'contact_id' = 'dora.roth' and q.title like '%- intro' then 'redraft'
+      when q.content ->> 'contact_id' = 'demo/gil.hill' then 'reject'
+      when q.content ->> 'contact_id' = 'demo/dora.roth' and q.title like '%- intro' then 'redraft'
       else 'approve'
     end as decision
   from review_queue as q

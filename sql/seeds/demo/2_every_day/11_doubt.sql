@@ -1,7 +1,6 @@
--- Ana asks whether an e-mail is in doubt.
+-- Ana asks of which e-mails nobody knows whether they went out.
 -- as: tenant
-select
-  b.items,
-  b.sentence
+select d.send
 from job_blockers(current_setting('demo.job')::uuid) as b
+cross join unnest(b.ids) as d (send)
 where b.what = 'sends_unknown';

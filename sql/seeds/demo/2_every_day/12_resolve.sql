@@ -1,4 +1,4 @@
--- One is: she asks the provider whether it has it, and decides.
+-- There is one: she asks the provider whether it has it, and decides.
 -- as: tenant
 -- counts: sends
 select
