@@ -5,7 +5,8 @@ connect, errors         which database; one sentence and an exit code for what g
 sqlfiles, ledger, wire  the files of sql/; what a database has of them; how they are sent
 migrate, adoption, blockers, bundle, status
 verify, report, behaviour, golden
-samples, seed, demo
+samples, seed
+demo, stage, provider   a campaign of ten days is played and proved
 local, pgbin            the embedded PostgreSQL
 render                  everything that is drawn
 """

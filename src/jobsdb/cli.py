@@ -34,7 +34,7 @@ def cli() -> None:
 
     \b
     Examples:
-      jobsdb demo                     play a campaign on an embedded PostgreSQL
+      jobsdb demo                     play ten days of a campaign, in seconds
       jobsdb migrate -d URL           deploy, or bring up to date
       jobsdb verify -d URL            check that the database is what it should be
 
@@ -337,11 +337,16 @@ def bundle(directory: Path) -> Exit:
     return Exit.DONE
 
 
-@cli.command(short_help="Play a campaign, on an embedded PostgreSQL.")
+@cli.command(short_help="Play ten days of a campaign, in seconds, and prove it right.")
 @sample_database_option
 @debug_option
 def demo(database: str | None) -> int:
-    """Play one campaign through its whole life, on the embedded PostgreSQL unless -d is given.
+    """Play ten days of a campaign, in seconds, on the embedded PostgreSQL unless -d is given.
+
+    Its provider of e-mail crashes, bounces and replies. At the end what it has really sent is held
+    against the database: exit code 1 if anybody was mailed twice, unapproved or suppressed, or if
+    a counter is wrong. Every run makes a new job, with people of its own; `jobsdb seed --remove
+    demo` removes them all.
 
     \b
     Examples:

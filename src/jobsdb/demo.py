@@ -1,82 +1,68 @@
-"""`jobsdb demo`: plays one campaign on a real database, from its creation to its success.
+"""`jobsdb demo`: plays a campaign of ten days on a real database, in seconds, and proves it right.
 
-The play is SQL, in sql/seeds/demo/: what a person and an agent would send through PostgREST. Here
-the files are run in order, each in a transaction under its role, and drawn.
+What its person and its agents send is SQL, in sql/seeds/demo/. Here the days go by, and a provider
+of e-mail that crashes, bounces and replies (jobsdb.provider) stands at the other end.
 """
 
 from __future__ import annotations
 
-import re
-import textwrap
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+import json
+from functools import partial
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
-from jobsdb import connect, errors, migrate, render, samples, seed, sqlfiles
+from jobsdb import connect, errors, migrate, render, samples, seed
 from jobsdb.errors import Exit
+from jobsdb.provider import ANSWER, GATE, PROVIDER, Died, Provider
+from jobsdb.stage import Stage, steps
 
 if TYPE_CHECKING:
-    import psycopg
-
     from jobsdb.connect import Connection
 
-PAUSE_S = 0.25
-"""Between two steps on a terminal, so that one can follow."""
+DAYS = 12
+"""Day 0 to day 11: whose first e-mail is drafted anew begins a day after the others."""
 
-USER = samples.ORGANISATIONS["A"]
-_WHO = {"tenant": "person", "service": "agent", "owner": "owner"}
-_CLAIMS = {
-    "tenant": f'{{"sub": "{USER}", "role": "authenticated"}}',
-    "service": '{"role": "service_role"}',
-}
-_ROLES = {"tenant": "authenticated", "service": "service_role"}
-_HEADER = re.compile(r"^-- (\w+): (.+)$", re.MULTILINE)
-_INDENT = 12
-_WIDTH = 80
-
-
-@dataclass(frozen=True)
-class Step:
-    """A file of sql/seeds/demo/: its first line says what happens, the next how to run it."""
-
-    file: sqlfiles.SqlFile
-    sentence: str
-    actor: str
-    """tenant, service or owner"""
-    keeps: str | None
-    """Name of the value it returns; later steps find it as the setting demo.<name>."""
-    shows: bool
-    """Whether the rows it returns are shown."""
-    refused: str | None
-    """The SQLSTATE with which it must be refused."""
+WRONGS = 5
+"""Of what is wrong with a claim, no more is shown."""
+_SOURCE = "select s.relation from jobsdb.contact_source as s"
 
 
 def run(database: str | None) -> int:
-    """Migrate, load the sample campaigns, play the demo, verify. Returns an exit code.
+    """Migrate, load the sample campaigns, play the demo, prove it, verify. Returns an exit code.
 
-    Without `database` (an address) on the embedded PostgreSQL. Every run makes a new job.
-    Errors: JobsdbError.
+    Without `database` (an address) on the embedded PostgreSQL. Every run makes a new job, with an
+    organisation and people of its own. Errors: JobsdbError.
     """
     import psycopg
 
     from jobsdb import verify
 
     target = connect.choose(database, "flag")
-    with render.Steps() as steps:
-        migrate.migrate(target, progress=steps.show)
+    with render.Steps() as migration:
+        migrate.migrate(target, progress=migration.show)
     with connect.connect(target) as conn:
         try:
+            _ensure_people(conn)
             _load_samples(conn, anyway=target.source == "embedded")
-            play(conn)
+            if not play(conn).prove():
+                return Exit.NO
         except psycopg.Error as exc:
             raise errors.from_postgres(exc) from exc
-    render.out("Is the database what it should be? jobsdb verify:\n")
+    render.out("\nIs the database what it should be? jobsdb verify:\n")
     if code := verify.run(target.conninfo, (), False, False, "brief"):
         return code
     render.out("\nRead what was sent: sql/seeds/demo/. Go on: jobsdb seed, jobsdb status.")
     return Exit.DONE
+
+
+def _ensure_people(conn: Connection) -> None:
+    """Errors: Refused where contacts are read from a table of the host's."""
+    if row := conn.execute(_SOURCE).fetchone():
+        raise errors.Refused(
+            "the demo brings its own people, and this database reads its contacts elsewhere",
+            detail=f"jobsdb.bind_host_contacts has bound {row[0]}.",
+            hint="Play in a scratch database: jobsdb demo, without -d, makes one.",
+        )
 
 
 def _load_samples(conn: Connection, *, anyway: bool) -> None:
@@ -87,112 +73,110 @@ def _load_samples(conn: Connection, *, anyway: bool) -> None:
         render.say(f"  + {loaded} sample campaigns loaded; see them with jobsdb seed")
 
 
-def steps() -> list[Step]:
-    """The steps of the play, in order."""
-    return [_step(file) for file in samples.files("demo")]
+def play(conn: Connection) -> Play:
+    """Play a campaign from its creation to its end, and draw it. Errors: JobsdbError."""
+    played = Play(conn)
+    render.out("\nA campaign of ten days, in the SQL its person and its agents send:\n")
+    for step in steps("1_before"):
+        played.stage.run(step)
+    with render.live(DAYS) as move:
+        for day in range(DAYS):
+            played.stage.move = partial(move, day, f"day {day}")
+            played.day(day)
+    for step in steps("3_after"):
+        if "proves" not in step.header:
+            played.stage.run(step)
+    return played
 
 
-def _step(file: sqlfiles.SqlFile) -> Step:
-    header = dict(_HEADER.findall(file.text))
-    return Step(
-        file,
-        file.text.partition("\n")[0].removeprefix("-- "),
-        header["as"],
-        header.get("keeps"),
-        "shows" in header,
-        header.get("refused"),
-    )
+class Play:
+    """One run of the demo: its stage, its provider, its days."""
 
+    def __init__(self, conn: Connection) -> None:
+        run = uuid4().hex[:8]
+        self.stage = Stage(conn, samples.sample_id(samples.DEMO, run), {"run": run})
+        self.provider = Provider()
+        self._steps = {step.name: step for step in steps("2_every_day")}
 
-def play(conn: Connection) -> dict[str, str]:
-    """Run all steps and draw them; returns the values they kept.
+    def _run(self, name: str, **values: object) -> list[dict[str, Any]]:
+        return self.stage.run(self._steps[name], **values)
 
-    Errors: psycopg.Error; JobsdbError when a step that must be refused is not.
-    """
-    kept: dict[str, str] = {}
-    progress = samples.read("lib/progress.sql")
-    render.out("\nA campaign, in the SQL its person and its agent send:\n")
-    for number, step in enumerate(steps(), 1):
-        render.out(f"{number:3}  {_WHO[step.actor]:<6} {step.sentence}")
-        cursor = _run(conn, step, kept)
-        if step.keeps and cursor and (row := cursor.fetchone()):
-            kept[step.keeps] = str(row[0])
-        elif step.shows and cursor:
-            heads = [column.name for column in cursor.description or ()]
-            render.out()
-            render.table(heads, cursor.fetchall())
-            render.out()
-        with _acting(conn, "tenant", kept):
-            row = conn.execute(progress.text.encode()).fetchone()
-        if row and not step.shows and not step.refused:
-            _draw(*row)
-        if render.is_terminal(stderr=False):
-            time.sleep(PAUSE_S)
-    return kept
+    def day(self, day: int) -> None:
+        """A day: what is due is planned and drafted, decided on, sent, and answered."""
+        self.provider.day = day
+        while self._run("plan"):
+            pass
+        while tasks := self._run("take_drafts"):
+            for task in tasks:
+                self._run("draft", **task)
+        if day == 0:
+            self._run("approve_own")
+        self._run("edit")
+        self._run("review")
+        while sends := self._run("take_sends"):
+            self._hear()  # who answers now is in the sender's hands already
+            self._send(sends)
+        self._hear()
+        self._run("tick")
+        self.stage.end_day(day)
+        if day < DAYS - 1:
+            self.stage.pass_time("1 day")
 
+    def _send(self, sends: list[dict[str, Any]]) -> None:
+        """A sender sends what it has claimed, as far as it lives."""
+        for send in sends:
+            try:
+                self._send_one(**send)
+            except Died as death:
+                self.stage.count("sends", "crashed")
+                self.stage.note(f"a sender dies {death}: {send['recipient']}")
+                self.stage.pass_time("1 hour")
+                self._run("tick")
+                in_doubt = [row["send"] for row in self._run("doubt")]
+                for held in sends:
+                    if held["send"] in in_doubt:
+                        self._decide(**held)
+                return
 
-def _run(
-    conn: Connection, step: Step, kept: dict[str, str]
-) -> psycopg.Cursor[tuple[Any, ...]] | None:
-    """One step; returns the result of its last statement, None when it was refused, as it must."""
-    import psycopg
+    def _send_one(self, send: int, key: str, lease: str, recipient: str) -> None:
+        """Ask the gate, then the provider, then say what came of it. Errors: Died."""
+        provider = self.provider
+        provider.look(GATE, recipient)
+        held = {"send": send, "lease": lease}
+        (gate,) = self._run("ask_the_gate", provider=provider.name, **held)
+        if gate.pop("verdict") != "ok":
+            self.stage.count("sends", "held back")
+            return
+        provider.look(PROVIDER, recipient)
+        if provider.has(key):
+            self.stage.count("sends", "recognised")
+        message = provider.send(send, **gate)
+        provider.look(ANSWER, recipient)
+        self._run("settle", provider=provider.name, message=message, **held)
 
-    try:
-        with _acting(conn, step.actor, kept):
-            cursor = conn.execute(step.file.text.encode())
-            while cursor.nextset():
-                pass
-    except psycopg.Error as exc:
-        if step.refused is None or exc.sqlstate != step.refused:
-            raise errors.from_postgres(exc, at=f"sql/{step.file.path}") from exc
-        _draw_refusal(exc)
-        return None
-    if step.refused:
-        raise errors.JobsdbError(
-            "a step of the demo that must be refused was not",
-            code=Exit.INTERNAL,
-            at=f"sql/{step.file.path}",
-            hint="Run `jobsdb verify`.",
-        )
-    return cursor
+    def _decide(self, send: int, key: str, recipient: str, **_: object) -> None:
+        """The person asks the provider whether it has the e-mail of a sender that has died."""
+        has = self.provider.has(key)
+        decision = "delivered" if has else "resend"
+        self._run("resolve", send=send, decision=decision)
+        knows = "has" if has else "has never seen"
+        self.stage.note(f"the {self.provider.name} {knows} that to {recipient}: {decision}")
 
+    def _hear(self) -> None:
+        for report in self.provider.reports():
+            self._run("hear", **report)
+        for domain in self.provider.closed():
+            self._run("close", domain=domain)
 
-@contextmanager
-def _acting(conn: Connection, actor: str, kept: dict[str, str]) -> Iterator[None]:
-    """A transaction as PostgREST opens it: search path, role, claims; and what was kept."""
-    settings = {"search_path": "public", **{f"demo.{name}": value for name, value in kept.items()}}
-    if actor in _ROLES:
-        settings |= {"role": _ROLES[actor], "request.jwt.claims": _CLAIMS[actor]}
-    with conn.transaction():
-        for name, value in settings.items():
-            samples.set_local(conn, name, value)
-        yield
-
-
-def _draw(
-    status: str, done: int, total: int, running: int, error: int,
-    in_review: int, approved: int, rejected: int, executed: int,
-) -> None:  # fmt: skip
-    """How far the job is: the columns of sql/seeds/lib/progress.sql."""
-    tasks = _words(running=running, error=error)
-    cards = _words(in_review=in_review, approved=approved, rejected=rejected, done=executed)
-    said = "; ".join(filter(None, (tasks, cards and f"cards {cards}")))
-    render.meter(f"{'':{_INDENT}}{status:<9}", done, total, said)
-
-
-def _words(**numbers: int) -> str:
-    """`2 running, 1 error`: what is not none."""
-    return ", ".join(f"{n} {word.replace('_', ' ')}" for word, n in numbers.items() if n)
-
-
-def _draw_refusal(exc: psycopg.Error) -> None:
-    diag = exc.diag
-    facts = (
-        ("refused", f"{diag.message_primary} ({exc.sqlstate})"),
-        ("detail", diag.message_detail),
-        ("hint", diag.message_hint),
-    )
-    for label, text in facts:
-        for line in textwrap.wrap(text or "", _WIDTH - _INDENT - len("refused  ")):
-            render.out(f"{'':{_INDENT}}{label:<9}{line}", "warn" if label == "refused" else None)
-            label = ""
+    def prove(self) -> bool:
+        """Hold the provider's journal against the database; says and returns whether it fits."""
+        journal = json.dumps(self.provider.journal)
+        proofs = [step for step in steps("3_after") if "proves" in step.header]
+        found = [row for step in proofs for row in self.stage.run(step, journal=journal)]
+        render.out()
+        for row in found:
+            sign, style = ("✗", "FAIL") if row["wrong"] else ("✓", "ok")
+            render.out(f"  {sign} {row['sentence']}", style)
+            for wrong in (row["wrong"] or ())[:WRONGS]:
+                render.out(f"    {wrong}", style)
+        return not any(row["wrong"] for row in found)

@@ -28,10 +28,10 @@ def show(conn: Connection, org: str | None) -> None:
 def table(conn: Connection, org: str | None) -> list[Sample]:
     """How the samples stand; returns them."""
     letters = {id_: letter for letter, id_ in ORGANISATIONS.items()}
-    mine = [s for s in samples.find(conn) if (s.org == org if org else s.org in letters)]
+    mine = [s for s in samples.find(conn) if _is_shown(s, org)]
     mine.sort(key=lambda sample: (sample.seed in (GENERATED, DEMO), sample.seed))
     rows = [
-        _row(name, letters.get(org or jobs[0].org, "yours"), jobs)
+        _row(name, "own" if name == DEMO else letters.get(org or jobs[0].org, "yours"), jobs)
         for name, group in groupby(mine, key=lambda sample: sample.seed)
         if (jobs := list(group))
     ]
@@ -39,6 +39,13 @@ def table(conn: Connection, org: str | None) -> list[Sample]:
     render.table(heads, rows, right=heads[3:7])
     render.out()
     return mine
+
+
+def _is_shown(sample: Sample, org: str | None) -> bool:
+    """Whether it is of this organisation; without one, of the samples' own."""
+    if org is not None:
+        return sample.org == org
+    return sample.seed == DEMO or sample.org in ORGANISATIONS.values()
 
 
 def _row(name: str, where: str, jobs: Sequence[Sample]) -> tuple[object, ...]:

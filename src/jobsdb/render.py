@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from jobsdb.migrate import Event
 
 STEP_WIDTH = 46
-BAR_WIDTH = 10
+BAR_WIDTH = 12
 STYLES = {"ok": "green", "warn": "yellow", "FAIL": "bold red", "error": "bold red", "dim": "dim"}
 
 
@@ -69,7 +69,11 @@ def document(value: dict[str, Any]) -> None:
 
 
 def table(
-    heads: Sequence[str], rows: Sequence[Sequence[object]], *, right: Sequence[str] = ()
+    heads: Sequence[str],
+    rows: Sequence[Sequence[object]],
+    *,
+    right: Sequence[str] = (),
+    indent: int = 2,
 ) -> None:
     """An aligned table on stdout; columns named in `right` are flush right."""
     cells = [[clean(str("" if v is None else v)).replace("\n", " ") for v in row] for row in rows]
@@ -79,7 +83,7 @@ def table(
             value.rjust(width) if head in right else value.ljust(width)
             for value, width, head in zip(row, widths, heads, strict=True)
         )
-        out(f"  {line}".rstrip(), "dim" if number == 0 else None)
+        out(f"{'':{indent}}{line}".rstrip(), "dim" if number == 0 else None)
 
 
 def error(trouble: errors.JobsdbError) -> None:
@@ -226,21 +230,30 @@ def _plain_progress(label: str, total: int, unit: str) -> Callable[[int], None]:
     return advance
 
 
-def meter(label: str, done: int, total: int, note: str = "") -> None:
-    """A bar that says how far something is, on stdout; drawn on a terminal, of # when piped."""
-    if not is_terminal(stderr=False):
-        filled = BAR_WIDTH * done // max(total, 1)
-        bar = "#" * filled + "." * (BAR_WIDTH - filled)
-        out(f"{label} [{bar}] {done}/{total}  {note}".rstrip())
-        return
-    from rich.progress_bar import ProgressBar
-    from rich.table import Table
-    from rich.text import Text
+@contextmanager
+def live(total: int) -> Iterator[Callable[[int, str, str], None]]:
+    """A bar at the foot of stdout, which stays below the lines that are written meanwhile.
 
-    line = Table.grid(padding=(0, 1))
-    bar_drawn = ProgressBar(total=max(total, 1), completed=done, width=BAR_WIDTH + 2)
-    line.add_row(Text(label), bar_drawn, Text(f"{done}/{total}"), Text(clean(note), style="dim"))
-    _console(stderr=False).print(line)
+    The value is called with how much of `total` is done, in words, and what is going on. Nothing
+    when piped.
+    """
+    if not is_terminal(stderr=False):
+        yield lambda done, label, said: None
+        return
+    from rich import progress as rich_progress
+
+    bar = rich_progress.Progress(
+        rich_progress.TextColumn("{task.fields[label]:<6}", markup=False),
+        rich_progress.BarColumn(BAR_WIDTH),
+        rich_progress.TextColumn("{task.description}", style="dim", markup=False),
+        console=_console(stderr=False),
+        transient=True,
+    )
+    with bar:
+        task = bar.add_task("", total=total, label="")
+        yield lambda done, label, said: bar.update(
+            task, completed=done, label=label, description=clean(said)
+        )
 
 
 def _write(text: str, style: str | None, *, stderr: bool) -> None:

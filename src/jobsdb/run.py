@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import sys
 from collections.abc import Sequence
+from io import TextIOWrapper
 from typing import Any
 
 import click
@@ -16,6 +17,8 @@ from jobsdb.errors import Exit, Interrupted, JobsdbError, scrub
 def run(command: click.Command, arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code (see errors.Exit)."""
     gc.set_threshold(100_000)  # what an import makes stays: looking for garbage costs a sixth of it
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # where the locale cannot write every name
     root: dict[str, Any] = {}
     try:
         answer = command.main(args=arguments, prog_name="jobsdb", standalone_mode=False, obj=root)

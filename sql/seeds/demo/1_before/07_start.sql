@@ -1,3 +1,3 @@
--- Ana starts it.
+-- She starts it.
 -- as: tenant
 select transition_job_status(current_setting('demo.job')::uuid, 'running');

@@ -1,5 +1,0 @@
--- An agent takes the drafts.
--- as: service
-update job_tasks
-set status = 'running'
-where job_id = current_setting('demo.job')::uuid and kind = 'draft_email';
