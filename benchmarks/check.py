@@ -14,27 +14,18 @@ import shlex
 import shutil
 import subprocess
 import sys
-import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from uuid import UUID
 
 import psycopg
 
-from benchmarks.harness import Figure, buffers, wal
+from benchmarks import review
+from benchmarks.harness import QUIET, Figure, buffers, scratch_server, table, wal
 from benchmarks.schema import new_job
-from jobsdb import local
-from jobsdb.migrate import migrate
+from benchmarks.worker import CLAIM, Worker, fused, one_by_one, running_job
 
 SERVER = "bench-check"
-SETTINGS = {
-    "shared_buffers": "1GB",
-    "max_wal_size": "8GB",
-    "checkpoint_timeout": "1h",
-    "autovacuum": "off",
-    "full_page_writes": "off",  # which pages were touched first says nothing
-}
 FLOOR = """
 create table floor (
   id bigint generated always as identity primary key,
@@ -47,19 +38,22 @@ TAKE = (
     "update floor set status = 'running' where id = any(array(select id from floor"
     " where status = 'pending' order by id limit {} for update skip locked)) returning id"
 )
-CLAIM = "select * from claim_tasks('w', {}, '{{{}}}')"
 MANY = 1_000_000
 ALLOWED = {
     "log of a task: one task, claim_tasks and complete_tasks": 1290,
     "instructions a task, 1 a call, two calls ÷ floor": 3.3,
+    "a page of review_queue by since, 10,000 wait before 1,000 of another tenant"
+    " ÷ only 1,000 wait": 200,
+    "a page of review_queue in its own order, 1,000 wait behind 100,000 of another tenant"
+    " ÷ only 1,000 wait": 15,
+    "a page of review_queue by since, 1,000 wait behind 100,000 of another tenant"
+    " ÷ only 1,000 wait": 15,
 }
 """Over their bars, and how far they may be: docs/performance/README.md says why."""
 INTRO = """# Bars without a clock
 
 Written by `python -m benchmarks.check docs/performance/check.md`; CI holds every line.
 
-| what | unit | seen | min to max | bar | within |
-| --- | --- | --- | --- | --- | --- |
 """
 CALLGRIND = ("valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null")
 
@@ -72,81 +66,17 @@ def main() -> int:
         print(figure.row(), flush=True)
         seen.append(figure)
 
-    with tempfile.TemporaryDirectory() as folder:
-        Path(folder).chmod(0o755)
-        server = local.start(SERVER, SETTINGS, data_root=Path(folder))
-        admin = psycopg.connect(server.url(), autocommit=True)
-        try:
-
-            def installed() -> str:
-                admin.execute("drop database if exists bench with (force)")
-                admin.execute("create database bench template template0")
-                migrate(server.url("bench"))
-                return server.url("bench")
-
-            for figures in (of_log, of_buffers, of_moves, of_flushes):
-                for figure in figures(installed()):
-                    see(figure)
-            prepare_instructions(installed())
-        finally:
-            admin.close()
-            local.stop(SERVER, Path(folder))
-        for figure in of_instructions(Path(folder)):
+    with scratch_server(SERVER, QUIET) as scratch:
+        for figures in (of_log, of_buffers, of_moves, review.figures, of_flushes):
+            for figure in figures(scratch.installed()):
+                see(figure)
+        prepare_instructions(scratch.installed())
+        scratch.stop()
+        for figure in of_instructions(scratch.folder):
             see(figure)
     for name in sys.argv[1:]:
-        Path(name).write_text(INTRO + "".join(f"{figure.row()}\n" for figure in seen))
+        Path(name).write_text(INTRO + table(seen))
     return int(any(figure.ratio > ALLOWED.get(figure.what, figure.bar) for figure in seen))
-
-
-class Worker:
-    """An agent on a connection of its own."""
-
-    def __init__(self, url: str) -> None:
-        self.conn = psycopg.connect(url, autocommit=True)
-        self.conn.execute("set role service_role")
-        self.ids: list[int] = []
-        self.token: UUID | None = None
-
-    def take(self, rows: list[tuple[int, UUID]]) -> None:
-        """Remember what was claimed."""
-        self.ids = [row[0] for row in rows]
-        self.token = rows[0][1] if rows else None
-
-    def claim(self, tasks: int) -> None:
-        """Claim and keep."""
-        found = self.conn.execute(CLAIM.replace("*", "id, lease_token").format(tasks, "research"))
-        self.take(found.fetchall())
-
-    def complete(self) -> None:
-        """Complete what is held."""
-        self.conn.execute("select complete_tasks(%s, %s)", (self.ids, self.token))
-
-    def both(self, tasks: int) -> None:
-        """Complete what is held and claim in the same call."""
-        call = "select id, lease_token from complete_and_claim(%s, %s, null, 'w', %s, '{research}')"
-        self.take(self.conn.execute(call, (self.ids, self.token, tasks)).fetchall())
-
-
-def one_by_one(worker: Worker, tasks: int, calls: int) -> None:
-    """Two calls a batch."""
-    for _ in range(calls):
-        worker.claim(tasks)
-        worker.complete()
-
-
-def fused(worker: Worker, tasks: int, calls: int) -> None:
-    """One call a batch."""
-    for _ in range(calls):
-        worker.both(tasks)
-
-
-def running_job(conn: psycopg.Connection, tasks: int, kind: str = "research") -> UUID:
-    """A job whose independent tasks can be claimed."""
-    job = new_job(conn, 0)
-    add = "insert into job_tasks (job_id, step, kind, depends_on) select %s, n, %s, '{}'"
-    conn.execute(add + " from generate_series(1, %s) as n", (job, kind, tasks))
-    conn.execute("select transition_job_status(%s, 'running')", (job,))
-    return job
 
 
 def of_log(url: str) -> Iterator[Figure]:

@@ -21,8 +21,8 @@ from pathlib import Path
 import psycopg
 
 from benchmarks import load
-from benchmarks.__main__ import OUT, SETTINGS
-from benchmarks.harness import Figure
+from benchmarks.__main__ import OUT
+from benchmarks.harness import SETTINGS, Figure
 from benchmarks.load import Cell
 from benchmarks.subjects import BATCH, OURS, PEERS, Statements, Subject, fetched, peers
 from jobsdb import local
