@@ -677,6 +677,14 @@ BROKEN: list[tuple[str, ...]] = [
         "5 retries",
     ),
     (
+        "4280",
+        "create table public.people (id text, email text, org_id uuid);"
+        "select jobsdb.bind_host_contacts('public.people');"
+        "alter table public.people drop column email",
+        "it has no column email",
+        "by hand",
+    ),
+    (
         "4210",
         "delete from jobsdb.frozen_job_metrics",
         "metrics, or a note to compute them",
@@ -1093,8 +1101,12 @@ class TestRights:
         found = examine(reader, "ledger", "data")
         assert "query would be affected by row-level security" in found["1010"]
         db.execute("alter role jobsdb_test_reader bypassrls")
-        assert set(examine(reader, "ledger", "data")) == {"1050", "4270"}
-        for function in ("adoption_steps()", "rollup_of(uuid, boolean)"):
+        assert set(examine(reader, "ledger", "data")) == {"1050", "4270", "4280"}
+        for function in (
+            "adoption_steps()",
+            "rollup_of(uuid, boolean)",
+            "contact_problem(jsonb)",
+        ):
             db.execute(f"grant execute on function jobsdb.{function} to jobsdb_test_reader")
         assert examine(reader, "ledger", "data") == {}
 

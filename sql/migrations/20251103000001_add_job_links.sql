@@ -26,6 +26,7 @@ do $$
 declare
   v_problem text;
   v_link record;
+  v_check record;
   v_taken boolean;
 begin
   with wanted (table_name, column_name, type_names, needed) as (
@@ -99,10 +100,53 @@ begin
     where not exists (
       select from pg_catalog.pg_enum as e where e.enumtypid = t.oid and e.enumlabel = w.word
     )
+    union all
+    -- The same id twice would be two cards with one review.
+    select 'public.kanban_cards.id is unique only together with other columns'
+    from pg_catalog.pg_index as i
+    inner join pg_catalog.pg_attribute as a on a.attrelid = i.indrelid and a.attname = 'id'
+    where i.indrelid = to_regclass('public.kanban_cards') and i.indisunique and i.indpred is null
+    having bool_or(a.attnum = any(i.indkey)) and not bool_or(i.indkey::text = a.attnum::text)
+    union all
+    -- Triggers do not see it.
+    select format('public.kanban_cards.%s is virtual', a.attname)
+    from pg_catalog.pg_attribute as a
+    where a.attrelid = to_regclass('public.kanban_cards')
+      and a.attname in ('type', 'title', 'state', 'content')
+      and a.attgenerated = 'v'
   )
   select string_agg(problems.problem, '; ' order by problems.problem)
   into v_problem
   from problems;
+
+  -- What checks and domains say of our states is tried.
+  for v_check in
+    select
+      a.atttypid::regtype as type_name,
+      coalesce(pg_catalog.pg_get_expr(c.conbin, c.conrelid), 'true') as expression,
+      w.word
+    from pg_catalog.pg_attribute as a
+    cross join unnest(array['in_review', 'approved', 'rejected', 'done']) as w (word)
+    left join pg_catalog.pg_constraint as c
+      on c.conrelid = a.attrelid and c.contype = 'c' and c.conkey = array[a.attnum]
+    where v_problem is null
+      and a.attrelid = to_regclass('public.kanban_cards')
+      and a.attname = 'state'
+  loop
+    begin
+      execute format(
+        'select (%s) is not false from (select %L::%s as state) as kanban_cards',
+        v_check.expression, v_check.word, v_check.type_name
+      ) into v_taken;
+    exception
+      when others then
+        v_taken := false;
+    end;
+    if not v_taken then
+      v_problem := format('public.kanban_cards.state does not take %s', v_check.word);
+      exit;
+    end if;
+  end loop;
 
   if v_problem is not null then
     raise exception using

@@ -31,12 +31,12 @@ with links as (
   select
     format('run %s', r.id) as object,
     format(
-      'organisation %s, job %s of %s', to_jsonb(r) ->> 'org_id', r.job_id, j.org_id
+      'organisation %s, job %s of %s', to_jsonb(r.*) ->> 'org_id', r.job_id, j.org_id
     ) as extra,
     format('update public.agent_runs set job_id = null where id = %L;', r.id) as fix
   from public.agent_runs as r
   left join public.jobs as j on r.job_id = j.id
-  where r.job_id is not null and (j.id is null or j.org_id::text <> to_jsonb(r) ->> 'org_id')
+  where r.job_id is not null and (j.id is null or j.org_id::text <> to_jsonb(r.*) ->> 'org_id')
 )
 
 select

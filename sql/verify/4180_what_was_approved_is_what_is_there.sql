@@ -8,7 +8,7 @@ with approved as (
   select
     k.id,
     k.job_id,
-    to_jsonb(k) as card
+    to_jsonb(k.*) as card
   from public.kanban_cards as k
   inner join public.jobs as j on k.job_id = j.id
   where

@@ -1,5 +1,7 @@
 -- bundle 4
--- Read in the order of a key, so that a page costs what its cards cost, however many wait.
+-- Without an order of its own: it would keep the caller's `order by since limit 50` from the
+-- planner, which then may read every card that waits (measured: 196 times the buffers). With it the
+-- cards are read in the order of an index.
 create or replace view public.review_queue with (security_invoker = true) as
 select
   w.card_id,
@@ -16,10 +18,9 @@ select
 from jobsdb.waiting_cards as w
 inner join public.jobs as j on w.job_id = j.id and w.org_id = j.org_id
 cross join lateral jobsdb.card_of(w.card_id) as c (card)
-where c.card is not null
-order by w.since, w.id;
+where c.card is not null;
 revoke all on public.review_queue from public, anon, authenticated, service_role;
 grant select on public.review_queue to authenticated, service_role;
 
 comment on view public.review_queue is
-'Cards that wait for a person, oldest first, with the content_hash that review_cards asks for: what is decided is what was shown. missing: variables of the template without a value.';
+'Cards that wait for a person; order by since to have the oldest first. With the content_hash that review_cards asks for: what is decided is what was shown. missing: variables of the template without a value.';

@@ -17,57 +17,28 @@ security definer
 set search_path to pg_catalog, pg_temp
 as $$
 declare
-  v_missing text;
+  v_problem text;
 begin
   if bind_host_contacts.relation is null then
     delete from jobsdb.contact_source as s where s.only_row;
     return;
   end if;
 
-  select string_agg(n.name, ', ' order by n.place)
-  into v_missing
-  from unnest(array[
-    bind_host_contacts.key_column,
-    bind_host_contacts.email_column,
-    bind_host_contacts.org_column,
-    bind_host_contacts.groups_column,
-    bind_host_contacts.attributes_column,
-    bind_host_contacts.time_zone_column
-  ]) with ordinality as n (name, place)
-  where n.name is not null and not exists (
-    select from pg_attribute as a
-    where a.attrelid = bind_host_contacts.relation
-      and a.attname = n.name
-      and a.attnum > 0
-      and not a.attisdropped
-  );
-  if v_missing is not null then
+  v_problem := jobsdb.contact_problem(jsonb_build_object(
+    'relation', bind_host_contacts.relation::text,
+    'key_column', bind_host_contacts.key_column,
+    'email_column', bind_host_contacts.email_column,
+    'org_column', bind_host_contacts.org_column,
+    'groups_column', bind_host_contacts.groups_column,
+    'attributes_column', bind_host_contacts.attributes_column,
+    'time_zone_column', bind_host_contacts.time_zone_column
+  ));
+  if v_problem is not null then
     raise exception using
       errcode = 'JB092',
       message = format('%s cannot be bound as contacts', bind_host_contacts.relation),
-      detail = format('It has no column %s.', v_missing),
-      hint = 'Name its columns, or bind a view that renames them.';
-  end if;
-  select format('%s is %s, not %s', w.name, format_type(a.atttypid, null), w.types[1])
-  into v_missing
-  from (
-    values
-    (bind_host_contacts.org_column, array['uuid']),
-    (bind_host_contacts.attributes_column, array['jsonb']),
-    (
-      bind_host_contacts.groups_column,
-      array['text', 'text[]', 'character varying', 'character varying[]', 'jsonb']
-    )
-  ) as w (name, types)
-  inner join pg_attribute as a on a.attrelid = bind_host_contacts.relation and a.attname = w.name
-  where format_type(a.atttypid, null) <> all(w.types)
-  limit 1;
-  if v_missing is not null then
-    raise exception using
-      errcode = 'JB092',
-      message = format('%s cannot be bound as contacts', bind_host_contacts.relation),
-      detail = format('Column %s.', v_missing),
-      hint = 'Bind a view that converts it.';
+      detail = upper(left(v_problem, 1)) || substr(v_problem, 2) || '.',
+      hint = 'Name its columns, or bind a view that renames and converts them.';
   end if;
 
   insert into jobsdb.contact_source as s (

@@ -15,7 +15,16 @@ set search_path to pg_catalog, pg_temp
 as $$
 declare
   v_source jsonb := (select to_jsonb(s) from jobsdb.contact_source as s);
+  v_problem text := jobsdb.contact_problem(v_source);
 begin
+  -- Read through JSON, a column that is gone would be a contact without an address.
+  if v_problem is not null then
+    raise exception using
+      errcode = 'JB092',
+      message = 'the host''s contacts cannot be read',
+      detail = format('%s is bound: %s.', v_source ->> 'relation', v_problem),
+      hint = 'Bind it as it is now with jobsdb.bind_host_contacts, or nothing: null.';
+  end if;
   if v_source is null then
     return query
     select c.contact_key, c.email, c.attributes, c.time_zone
@@ -29,7 +38,7 @@ begin
   return query execute format(
     'select x.host ->> %L, x.host ->> %L, x.attributes, x.host ->> %L
     from (
-      select to_jsonb(h) as host, %s as attributes
+      select to_jsonb(h.*) as host, %s as attributes
       from %s as h
       where h.%I = $1
     ) as x
@@ -40,8 +49,11 @@ begin
     v_source ->> 'email_column',
     coalesce(v_source ->> 'time_zone_column', ''),
     case
-      when v_source ->> 'attributes_column' is null then 'to_jsonb(h)'
-      else format('coalesce(to_jsonb(h.%I), ''{}'')', v_source ->> 'attributes_column')
+      when v_source ->> 'attributes_column' is null then 'to_jsonb(h.*)'
+      else format(
+        'case jsonb_typeof(h.%1$I) when ''object'' then h.%1$I else ''{}'' end',
+        v_source ->> 'attributes_column'
+      )
     end,
     v_source ->> 'relation',
     v_source ->> 'org_column',
@@ -57,5 +69,5 @@ comment on function jobsdb.contacts_of(uuid, text[], jsonb) is
 'Finds contacts of an organisation, in jobsdb.contacts or where the host has bound its own.
 Units:   groups null: whatever group; filter null: whatever attributes, else matched by containment.
 Returns: a row a contact.
-Errors:  those of the host''s relation, when it has changed since it was bound.
+Errors:  JB092 the host''s relation has changed since it was bound.
 Source:  sql/functions/campaign/contacts_of.sql';

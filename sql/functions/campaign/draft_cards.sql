@@ -12,7 +12,7 @@ parallel unsafe
 security definer
 set search_path to pg_catalog, pg_temp
 as $$
-#variable_conflict use_column
+#variable_conflict use_variable
 declare
   v_task public.job_tasks;
   v_params jsonb;
@@ -46,7 +46,15 @@ begin
     v_task.job_id,
     v_task.id,
     'draft_email',
-    left(format('Email: %s - %s', c.email, v_task.input ->> 'template'), 200),
+    left(
+      format('Email: %s - %s', c.email, v_task.input ->> 'template'),
+      (
+        -- A host may have a shorter title.
+        select case when a.atttypmod > 4 then least(a.atttypmod - 4, 200) else 200 end
+        from pg_attribute as a
+        where a.attrelid = 'public.kanban_cards'::regclass and a.attname = 'title'
+      )
+    ),
     'in_review',
     jsonb_build_object(
       'to', c.email,
@@ -81,7 +89,7 @@ begin
     and not exists (
       select from public.kanban_cards as k
       where k.task_id = v_task.id
-        and to_jsonb(k) #>> '{content,contact_id}' = c.contact_key
+        and to_jsonb(k.*) #>> '{content,contact_id}' = c.contact_key
     )
   order by c.contact_key collate "C";
   get diagnostics v_rows = row_count;
@@ -90,8 +98,8 @@ begin
     set state = 'approved'
     where k.task_id = v_task.id
       and k.org_id = v_task.org_id
-      and to_jsonb(k) #> '{content,missing}' = '[]'
-      and jobsdb.card_state(to_jsonb(k)) = 'in_review';
+      and to_jsonb(k.*) #> '{content,missing}' = '[]'
+      and jobsdb.card_state(to_jsonb(k.*)) = 'in_review';
   end if;
   return v_rows;
 end;

@@ -10,10 +10,11 @@ parallel safe
 security invoker
 set search_path to pg_catalog, pg_temp
 as $$
+#variable_conflict use_variable
 declare
   v_id public.kanban_cards.id%type := card_of.card_id;
 begin
-  return (select to_jsonb(c) from public.kanban_cards as c where c.id = v_id);
+  return (select to_jsonb(c.*) from public.kanban_cards as c where c.id = v_id);
 end;
 $$;
 revoke all on function jobsdb.card_of(text) from public, anon, authenticated, service_role;

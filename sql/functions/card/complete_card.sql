@@ -9,6 +9,9 @@ parallel unsafe
 security definer
 set search_path to pg_catalog, pg_temp
 as $$
+#variable_conflict use_variable
+declare
+  v_new jsonb;
 begin
   if tg_relid <> 'public.kanban_cards'::regclass then
     perform jobsdb.refuse_trigger('public.kanban_cards');
@@ -48,12 +51,21 @@ begin
 
   -- An approval is for the content it saw: a later edit sends the card back.
   if tg_op = 'UPDATE' then
+    v_new := to_jsonb(new);
     if new.job_id is not null
       and old.job_id is not null
-      and jobsdb.card_state(to_jsonb(new)) = 'approved'
-      and jobsdb.card_state(to_jsonb(old)) = 'approved'
-      and jobsdb.card_hash(to_jsonb(new)) <> jobsdb.card_hash(to_jsonb(old)) then
-      new.state := 'in_review';
+      and jobsdb.card_state(v_new) = 'approved'
+      and jobsdb.card_state(to_jsonb(old)) = 'approved' then
+      -- What the host has generated is not there yet.
+      if v_new ->> 'title' is null and exists (
+        select from pg_attribute as a
+        where a.attrelid = tg_relid and a.attname = 'title' and a.attgenerated <> ''
+      ) then
+        v_new := v_new || jsonb_build_object('title', to_jsonb(old) -> 'title');
+      end if;
+      if jobsdb.card_hash(v_new) <> jobsdb.card_hash(to_jsonb(old)) then
+        new.state := 'in_review';
+      end if;
     end if;
   end if;
   return new;

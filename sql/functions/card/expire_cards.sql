@@ -1,5 +1,6 @@
 -- bundle 4
--- Nobody has decided in time: that fails closed, and says so.
+-- Nobody has decided in time: that fails closed, and says so. A card its host holds on to keeps no
+-- other waiting.
 create or replace function jobsdb.expire_cards(
   max_cards int default 1000
 )
@@ -10,6 +11,7 @@ parallel unsafe
 security definer
 set search_path to pg_catalog, pg_temp
 as $$
+#variable_conflict use_variable
 declare
   v_late record;
   v_id public.kanban_cards.id%type;
@@ -28,14 +30,22 @@ begin
     v_id := v_late.card_id;
     perform from public.kanban_cards as c where c.id = v_id for no key update skip locked;
     continue when not found;
-    perform set_config('jobsdb.review_comment', 'expired', true);
-    perform set_config('jobsdb.expiring', 'on', true);
-    update public.kanban_cards as c
-    set state = 'rejected'
-    where c.id = v_id and jobsdb.card_state(to_jsonb(c)) = 'in_review';
-    v_expired := v_expired + found::int;
-    perform set_config('jobsdb.review_comment', '', true);
-    perform set_config('jobsdb.expiring', '', true);
+    begin
+      perform set_config('jobsdb.review_comment', 'expired', true);
+      perform set_config('jobsdb.expiring', 'on', true);
+      update public.kanban_cards as c
+      set state = 'rejected'
+      where c.id = v_id and jobsdb.card_state(to_jsonb(c.*)) = 'in_review';
+      v_expired := v_expired + found::int;
+      perform set_config('jobsdb.review_comment', '', true);
+      perform set_config('jobsdb.expiring', '', true);
+    exception
+      when others then
+        if jobsdb.is_passing(sqlstate) then
+          raise;
+        end if;
+        raise warning 'card "%" cannot expire: %', v_id, sqlerrm;
+    end;
   end loop;
   return v_expired;
 end;

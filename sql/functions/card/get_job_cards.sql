@@ -11,6 +11,7 @@ parallel safe
 security invoker
 set search_path to pg_catalog, pg_temp
 as $$
+#variable_conflict use_variable
 begin
   return query
   select c.*

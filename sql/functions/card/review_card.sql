@@ -16,6 +16,7 @@ parallel unsafe
 security invoker
 set search_path to pg_catalog, pg_temp
 as $$
+#variable_conflict use_variable
 declare
   v_id public.kanban_cards.id%type;
   v_hash text := review_card.expected_hash;

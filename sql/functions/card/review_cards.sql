@@ -16,6 +16,7 @@ parallel unsafe
 security invoker
 set search_path to pg_catalog, pg_temp
 as $$
+#variable_conflict use_variable
 declare
   v_sub text := current_setting('request.jwt.claim.sub', true);
   v_type text := (
@@ -169,7 +170,7 @@ begin
             t.input || jsonb_build_object(
               'contact_ids',
               jsonb_build_array(coalesce(
-                to_jsonb(c) #>> '{content,contact_id}', lower(to_jsonb(c) #>> '{content,to}')
+                to_jsonb(c.*) #>> '{content,contact_id}', lower(to_jsonb(c.*) #>> '{content,to}')
               )),
               'redraft_of', v_asked.id,
               'redraft',

@@ -7,6 +7,7 @@ parallel unsafe
 security definer
 set search_path to pg_catalog, pg_temp
 as $$
+#variable_conflict use_variable
 begin
   if tg_relid <> 'public.kanban_cards'::regclass then
     perform jobsdb.refuse_trigger('public.kanban_cards');

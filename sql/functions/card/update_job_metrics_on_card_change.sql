@@ -9,6 +9,7 @@ parallel unsafe
 security definer
 set search_path to pg_catalog, pg_temp
 as $$
+#variable_conflict use_variable
 declare
   v_change record;
 begin
@@ -19,27 +20,27 @@ begin
   case tg_op
     when 'INSERT' then
       perform jobsdb.count_cards(array(
-        select row(n.job_id, n.org_id, to_jsonb(n) ->> 'state', count(*))::jobsdb.card_count
+        select row(n.job_id, n.org_id, to_jsonb(n.*) ->> 'state', count(*))::jobsdb.card_count
         from new_rows as n
         where n.job_id is not null
-        group by n.job_id, n.org_id, to_jsonb(n) ->> 'state'
+        group by n.job_id, n.org_id, to_jsonb(n.*) ->> 'state'
       ));
     when 'DELETE' then
       perform jobsdb.count_cards(array(
-        select row(o.job_id, o.org_id, to_jsonb(o) ->> 'state', -count(*))::jobsdb.card_count
+        select row(o.job_id, o.org_id, to_jsonb(o.*) ->> 'state', -count(*))::jobsdb.card_count
         from old_rows as o
         where o.job_id is not null
-        group by o.job_id, o.org_id, to_jsonb(o) ->> 'state'
+        group by o.job_id, o.org_id, to_jsonb(o.*) ->> 'state'
       ));
     when 'UPDATE' then
       perform jobsdb.count_cards(array(
         select row(c.job_id, c.org_id, c.state, sum(c.cards))::jobsdb.card_count
         from (
-          select n.job_id, n.org_id, to_jsonb(n) ->> 'state' as state, 1 as cards
+          select n.job_id, n.org_id, to_jsonb(n.*) ->> 'state' as state, 1 as cards
           from new_rows as n
           where n.job_id is not null
           union all
-          select o.job_id, o.org_id, to_jsonb(o) ->> 'state', -1
+          select o.job_id, o.org_id, to_jsonb(o.*) ->> 'state', -1
           from old_rows as o
           where o.job_id is not null
         ) as c

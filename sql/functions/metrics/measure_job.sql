@@ -13,6 +13,7 @@ parallel safe
 security definer
 set search_path to pg_catalog, pg_temp
 as $$
+#variable_conflict use_variable
 declare
   v_measured record;
   v_row jobsdb.frozen_job_metrics;
@@ -113,8 +114,8 @@ begin
           jsonb_object_agg(a.state, a.cards) as by_state
         from (
           select
-            coalesce(to_jsonb(k2) ->> 'type', 'none') as type,
-            coalesce(to_jsonb(k2) ->> 'state', 'none') as state,
+            coalesce(to_jsonb(k2.*) ->> 'type', 'none') as type,
+            coalesce(to_jsonb(k2.*) ->> 'state', 'none') as state,
             count(*) as cards
           from public.kanban_cards as k2
           where k2.job_id = j.id and k2.org_id = j.org_id

@@ -12,6 +12,7 @@ parallel unsafe
 security definer
 set search_path to pg_catalog, pg_temp
 as $$
+#variable_conflict use_variable
 declare
   v_addresses text[];
   v_is_ours boolean := (
@@ -39,6 +40,11 @@ begin
       select s.recipient
       from jobsdb.sends as s
       where s.org_id = erase_contact.org_id and s.contact_key = erase_contact.contact_key
+      union all
+      select h.email
+      from jobsdb.contacts_of(erase_contact.org_id, null, null) as h
+      where h.contact_key = erase_contact.contact_key
+        and exists (select from jobsdb.contact_source as s)
     ) as a
     where a.email like '%@%'
   );
@@ -48,14 +54,14 @@ begin
     from jobsdb.sends as s
     where s.org_id = erase_contact.org_id and s.contact_key = erase_contact.contact_key
     union
-    select to_jsonb(k) ->> 'id'
+    select to_jsonb(k.*) ->> 'id'
     from jobsdb.job_contacts as c
     inner join public.kanban_cards as k on k.job_id = c.job_id and k.org_id = c.org_id
     where c.org_id = erase_contact.org_id
       and c.contact_key = erase_contact.contact_key
       and (
-        to_jsonb(k) #>> '{content,contact_id}' = c.contact_key
-        or lower(to_jsonb(k) #>> '{content,to}') = lower(c.email)
+        to_jsonb(k.*) #>> '{content,contact_id}' = c.contact_key
+        or lower(to_jsonb(k.*) #>> '{content,to}') = lower(c.email)
       )
     order by 1
   );
@@ -67,7 +73,7 @@ begin
     set state = 'rejected'
     where k.id = v_id
       and k.org_id = erase_contact.org_id
-      and jobsdb.card_state(to_jsonb(k)) in ('in_review', 'approved')
+      and jobsdb.card_state(to_jsonb(k.*)) in ('in_review', 'approved')
       and not exists (
         select from jobsdb.sends as s
         where s.card_id = v_card_id and s.state in ('leased', 'dispatching', 'unknown')
@@ -77,7 +83,7 @@ begin
       set title = 'erased', content = '{"erased": true}'
       where k.id = v_id
         and k.org_id = erase_contact.org_id
-        and jobsdb.card_state(to_jsonb(k)) in ('rejected', 'done');
+        and jobsdb.card_state(to_jsonb(k.*)) in ('rejected', 'done');
     end if;
     perform set_config('jobsdb.review_comment', '', true);
   end loop;

@@ -16,6 +16,7 @@ parallel unsafe
 security definer
 set search_path to pg_catalog, pg_temp
 as $$
+#variable_conflict use_variable
 declare
   v_id uuid := (blockers_of.job).id;
   v_org_id uuid := (blockers_of.job).org_id;
@@ -39,7 +40,7 @@ begin
     select
       case k.state when 'approved' then 'cards_approved' else 'cards_in_review' end,
       count(*),
-      min((to_jsonb(k.card) ->> 'created_at')::timestamptz),
+      min(k.since),
       null,
       case k.state
         when 'approved' then '%s approved cards are not executed'
@@ -47,11 +48,16 @@ begin
       end,
       null
     from (
-      select c as card, case jobsdb.card_state(to_jsonb(c)) when 'approved' then 'approved' end as state
+      select
+        case jobsdb.card_state(to_jsonb(c.*)) when 'approved' then 'approved' end as state,
+        coalesce(
+          (select w.since from jobsdb.waiting_cards as w where w.card_id = c.id::text),
+          (select max(r.decided_at) from jobsdb.card_reviews as r where r.card_id = c.id::text)
+        ) as since
       from public.kanban_cards as c
       where c.job_id = v_id
         and c.org_id = v_org_id
-        and jobsdb.card_state(to_jsonb(c)) not in ('rejected', 'done')
+        and jobsdb.card_state(to_jsonb(c.*)) not in ('rejected', 'done')
     ) as k
     group by k.state
     union all

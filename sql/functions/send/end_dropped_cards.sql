@@ -12,6 +12,7 @@ parallel unsafe
 security definer
 set search_path to pg_catalog, pg_temp
 as $$
+#variable_conflict use_variable
 declare
   v_card record;
   v_id public.kanban_cards.id%type;
@@ -19,13 +20,13 @@ declare
   v_ended int := 0;
 begin
   for v_card in
-    select c.id::text as id, to_jsonb(c) as row
+    select c.id::text as id, to_jsonb(c.*) as row
     from public.kanban_cards as c
     where c.job_id = end_dropped_cards.job_id
       and c.org_id = end_dropped_cards.org_id
-      and jobsdb.card_state(to_jsonb(c)) = 'approved'
-      and to_jsonb(c) ->> 'type' in ('draft_email', 'send_email')
-      and btrim(to_jsonb(c) #>> '{content,to}') <> ''
+      and jobsdb.card_state(to_jsonb(c.*)) = 'approved'
+      and to_jsonb(c.*) ->> 'type' in ('draft_email', 'send_email')
+      and btrim(to_jsonb(c.*) #>> '{content,to}') <> ''
     order by c.id
   loop
     select s.*
@@ -44,17 +45,26 @@ begin
     if v_send.state = 'sent' then
       perform jobsdb.close_card(v_send);
     else
-      perform set_config(
-        'jobsdb.review_comment',
-        coalesce(v_send.reason, 'another card was sent for this touch'),
-        true
-      );
-      perform set_config('jobsdb.redraft', jsonb_build_array(v_card.id)::text, true);
-      update public.kanban_cards as c
-      set state = 'rejected'
-      where c.id = v_id and jobsdb.card_state(to_jsonb(c)) = 'approved';
-      perform set_config('jobsdb.review_comment', '', true);
-      perform set_config('jobsdb.redraft', '', true);
+      begin
+        perform set_config(
+          'jobsdb.review_comment',
+          coalesce(v_send.reason, 'another card was sent for this touch'),
+          true
+        );
+        perform set_config('jobsdb.redraft', jsonb_build_array(v_card.id)::text, true);
+        update public.kanban_cards as c
+        set state = 'rejected'
+        where c.id = v_id and jobsdb.card_state(to_jsonb(c.*)) = 'approved';
+        perform set_config('jobsdb.review_comment', '', true);
+        perform set_config('jobsdb.redraft', '', true);
+      exception
+        when others then
+          if jobsdb.is_passing(sqlstate) then
+            raise;
+          end if;
+          raise warning 'card "%" cannot be rejected: %', v_id, sqlerrm;
+          continue;
+      end;
     end if;
     v_ended := v_ended + 1;
   end loop;

@@ -12,6 +12,7 @@ parallel unsafe
 security definer
 set search_path to pg_catalog, pg_temp
 as $$
+#variable_conflict use_variable
 declare
   v_ids bigint[];
   v_rows int;
@@ -49,7 +50,7 @@ begin
         select from public.kanban_cards as c
         where c.task_id in (d.id, t.id)
           and c.job_id = t.job_id
-          and jobsdb.card_state(to_jsonb(c)) not in ('rejected', 'done')
+          and jobsdb.card_state(to_jsonb(c.*)) not in ('rejected', 'done')
       )
     order by t.id
     for no key update of t skip locked

@@ -9,6 +9,7 @@ parallel unsafe
 security definer
 set search_path to pg_catalog, pg_temp
 as $$
+#variable_conflict use_variable
 declare
   v_job public.jobs;
   v_card jsonb;
@@ -30,7 +31,7 @@ begin
     return 'later';
   end if;
 
-  select to_jsonb(c)
+  select to_jsonb(c.*)
   into v_card
   from public.kanban_cards as c
   where c.id = v_id

@@ -11,6 +11,7 @@ parallel unsafe
 security definer
 set search_path to pg_catalog, pg_temp
 as $$
+#variable_conflict use_variable
 declare
   v_send jobsdb.sends;
   v_job_status text;

@@ -29,13 +29,21 @@ begin
     order by random()
     limit settle_campaigns.max_jobs
   loop
-    if v_job.waits then
-      perform jobsdb.end_dropped_cards(v_job.job_id, v_job.org_id);
-      perform jobsdb.end_send_tasks(v_job.job_id, v_job.org_id);
-    else
-      v_settled := v_settled
-        + ((jobsdb.settle_job(v_job.job_id)).status in ('succeeded', 'failed'))::int;
-    end if;
+    begin
+      if v_job.waits then
+        perform jobsdb.end_dropped_cards(v_job.job_id, v_job.org_id);
+        perform jobsdb.end_send_tasks(v_job.job_id, v_job.org_id);
+      else
+        v_settled := v_settled
+          + ((jobsdb.settle_job(v_job.job_id)).status in ('succeeded', 'failed'))::int;
+      end if;
+    exception
+      when others then
+        if jobsdb.is_passing(sqlstate) then
+          raise;
+        end if;
+        raise warning 'job "%" cannot be settled: %', v_job.job_id, sqlerrm;
+    end;
   end loop;
   return v_settled;
 end;

@@ -16,7 +16,7 @@ parallel unsafe
 security definer
 set search_path to pg_catalog, pg_temp
 as $$
-#variable_conflict use_column
+#variable_conflict use_variable
 declare
   v_send jobsdb.sends;
   v_message_id text := nullif(settle_send.provider_message_id, '');

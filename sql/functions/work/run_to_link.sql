@@ -13,9 +13,10 @@ parallel safe
 security definer
 set search_path to pg_catalog, pg_temp
 as $$
+#variable_conflict use_variable
 begin
   return query
-  select a.job_id, (to_jsonb(a) ->> 'org_id')::uuid
+  select a.job_id, (to_jsonb(a.*) ->> 'org_id')::uuid
   from public.agent_runs as a
   where a.id = run_to_link.run_id;
   if not found then

@@ -6,9 +6,9 @@ where
   and c.job_id = j.id
   -- Cards of the host that were linked to a sample stay; deleting the job unlinks them.
   and (
-    to_jsonb(c) #>> '{content,seed}' is not null
-    or starts_with(to_jsonb(c) #>> '{content,contact_id}', (j.params ->> 'seed') || '/')
-    or to_jsonb(c) #> '{content,erased}' = 'true'
+    to_jsonb(c.*) #>> '{content,seed}' is not null
+    or starts_with(to_jsonb(c.*) #>> '{content,contact_id}', (j.params ->> 'seed') || '/')
+    or to_jsonb(c.*) #> '{content,erased}' = 'true'
   );
 
 do $$

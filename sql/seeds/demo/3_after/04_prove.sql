@@ -31,7 +31,7 @@ approved as materialized (
     on
       c.job_id = r.job_id
       and c.id::text = r.card_id
-      and r.content_hash = jobsdb.card_hash(to_jsonb(c))
+      and r.content_hash = jobsdb.card_hash(to_jsonb(c.*))
   where
     c.job_id = current_setting('demo.job')::uuid
     and r.decision = 'approved'
