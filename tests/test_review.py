@@ -102,7 +102,7 @@ def card(conn: psycopg.Connection, card_id: object) -> dict[str, Any]:
 
 def hash_of(conn: psycopg.Connection, card_id: object) -> str:
     return one(
-        conn, "select jobsdb.card_hash(to_jsonb(c)) from kanban_cards c where id = %s", card_id
+        conn, "select jobsdb.card_hash(to_jsonb(c.*)) from kanban_cards c where id = %s", card_id
     )
 
 
@@ -906,7 +906,7 @@ where c.state = 'approved' and j.params -> 'review_mode' is distinct from 'false
   select from jobsdb.card_reviews as r
   where (r.card_id, r.job_id, r.decision) = (c.id::text, c.job_id, 'approved')
     and r.reviewer is not null
-    and r.content_hash = jobsdb.card_hash(to_jsonb(c))
+    and r.content_hash = jobsdb.card_hash(to_jsonb(c.*))
 )
 """
 
