@@ -1,0 +1,158 @@
+"""`jobsdb migrate`, `verify`, `status` and `bundle`: their options and help."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from jobsdb.errors import Exit
+from jobsdb.options import database_option, debug_option, json_option, patience_options
+
+
+@click.command(short_help="Deploy, or bring up to date.")
+@database_option
+@patience_options
+@click.option(
+    "--prerequisites", is_flag=True,
+    help="Only make the roles and auth.uid() a dump of jobsdb needs before it is restored.",
+)  # fmt: skip
+@click.option(
+    "--again", is_flag=True,
+    help="Apply functions, triggers, policies and views even when they have not changed.",
+)  # fmt: skip
+@debug_option
+def migrate(
+    database: str | None,
+    wait: float,
+    lock_timeout: float,
+    statement_timeout: float,
+    prerequisites: bool,
+    again: bool,
+) -> Exit:
+    """Bring a database to the state of this release, in one transaction.
+
+    Safe at any moment and any number of times: it waits for no lock longer than --lock-timeout,
+    rolls back and tries again, and does nothing when there is nothing to do.
+
+    \b
+    Examples:
+      jobsdb migrate
+      jobsdb migrate -d postgresql://deploy@db.example/crm
+      jobsdb migrate --wait 10min
+    """
+    from jobsdb import connect, render
+    from jobsdb import migrate as migration
+
+    target = connect.choose(database)
+    with render.Steps() as steps:
+        result = migration.migrate(
+            target,
+            wait=wait,
+            lock_timeout=lock_timeout,
+            statement_timeout=statement_timeout,
+            progress=steps.show,
+            only_prerequisites=prerequisites,
+            again=again,
+        )
+    if prerequisites:
+        render.out("The prerequisites are there.")
+        return Exit.DONE
+    if result.applied:
+        count = len(result.applied)
+        done = f"{count} migration{'s' if count > 1 else ''} applied."
+    elif result.refreshed:
+        done = "The present state was brought up to date."
+    elif result.adopted:
+        done = "The adoption of the host's tables was finished."
+    else:
+        done = "Nothing to do."
+    render.out(f"{done} Schema is at {result.schema}.")
+    if result.applied or result.refreshed:
+        render.say("next: jobsdb verify")
+    return Exit.DONE
+
+
+@click.command(short_help="Check that a database is what it should be.")
+@database_option
+@click.option(
+    "--layer", "layers", multiple=True,
+    type=click.Choice(["ledger", "structure", "security", "data"]),
+    help="Check this layer only; may be given several times.",
+)  # fmt: skip
+@click.option(
+    "--behaviour", is_flag=True,
+    help="Also try the state machine and tenancy as two invented tenants; rolled back.",
+)  # fmt: skip
+@click.option("--yes", is_flag=True, help="Allow --behaviour on a database that has jobs.")
+@click.option(
+    "--format", "fmt", type=click.Choice(["text", "tap", "json"]), default="text",
+    show_default=True, help="Form of the result.",
+)  # fmt: skip
+@json_option
+@debug_option
+def verify(
+    database: str | None,
+    layers: tuple[str, ...],
+    behaviour: bool,
+    yes: bool,
+    fmt: str,
+    as_json: bool,
+) -> int:
+    """Check that a database is what this release would make of it; name every difference.
+
+    Only reads; --behaviour alone writes, and rolls back.
+    Exit code 1 when a check fails.
+
+    \b
+    Examples:
+      jobsdb verify
+      jobsdb verify --layer structure --layer security
+      jobsdb verify --behaviour --format tap
+    """
+    from jobsdb import verify as verification
+
+    return verification.run(database, layers, behaviour, yes, "json" if as_json else fmt)
+
+
+@click.command(short_help="Show what is installed, what is pending, how campaigns stand.")
+@database_option
+@json_option
+@debug_option
+def status(database: str | None, as_json: bool) -> Exit:
+    """Show what is installed, what is pending, and how the campaigns stand.
+
+    Exit code 1 when something is pending.
+
+    \b
+    Examples:
+      jobsdb status
+      jobsdb status --json
+    """
+    from jobsdb import connect
+    from jobsdb import status as state
+
+    with connect.open_database(database) as conn:
+        return state.run(conn, as_json=as_json)
+
+
+@click.command(short_help="Write SQL files that install jobsdb by hand.")
+@click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
+@debug_option
+def bundle(directory: Path) -> Exit:
+    """Write five self-contained SQL files that install jobsdb without this command.
+
+    Run them in the order of their names by psql -f, in an SQL editor, or by supabase db push.
+    Files that jobsdb did not write are never overwritten.
+
+    \b
+    Examples:
+      jobsdb bundle supabase/migrations
+      jobsdb bundle by-hand
+    """
+    from jobsdb import bundle as bundling
+    from jobsdb import render
+
+    for path, written in bundling.write(directory):
+        render.out(f"{'written  ' if written else 'unchanged'}  {path}")
+    return Exit.DONE
