@@ -124,6 +124,6 @@ comment on function public.record_send_event(
 ) is
 'Notes what a provider reports about a send. A hard bounce, a complaint and an unsubscribe suppress the address and end the contact''s sequence; a reply ends it (params.stop_on.reply false: not); three soft bounces in 30 days suppress the address for 30 days. Service role only.
 Units:   the send is named by send_id, or by provider and provider_message_id; happened_at null: now.
-Returns: ok, known (this event id was noted before: nothing is done) or not_found.
+Returns: ok, known (this event id was noted before: nothing is done) or not_found: no send has that provider''s id, or not yet, before settle_send has noted it. Report it again later, or by send_id.
 Errors:  JB011 bad event; JB012 detail too large or too deep.
 Source:  sql/functions/send/record_send_event.sql';
