@@ -925,11 +925,11 @@ class TestHealthyDatabases:
                 assert not_ok(behaviour.prove(conn, yes=True)) == {}
 
 
-def dump_and_restore(url: str, into: str) -> None:
+def dump_and_restore(url: str, into: str, *options: str) -> None:
     """Copy the schemas of jobsdb as a plain dump, with the programs of the server."""
     with psycopg.connect(into, autocommit=True) as conn:
         bindir = world.one(conn, "select setting from pg_config where name = 'BINDIR'")
-    made = program(f"{bindir}/pg_dump", "--schema=public", "--schema=jobsdb", url)
+    made = program(f"{bindir}/pg_dump", "--schema=public", "--schema=jobsdb", *options, url)
     made = made.replace(b"\nCREATE SCHEMA public;\n", b"\n")
     program(f"{bindir}/psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", into, stdin=made)
 
