@@ -622,7 +622,7 @@ comment on column jobsdb.job_deltas.cards_other is 'Change of jobs.cards_other.'
 -- Reading five million tasks to say how many of each kind are done would take seconds at each
 -- refresh. So whoever moves tasks leaves a row here, and the refresh adds them up. Unlogged: a
 -- task then writes no byte of log for it (a logged row would be a tenth of all a task writes). A
--- crash empties the table, and so does a standby that takes over: then the row of job 0 is missing,
+-- crash empties the table, and so does a standby that takes over: then the epoch is missing too,
 -- and the tasks themselves are counted once.
 create unlogged table jobsdb.task_moves (
   job_id uuid not null,
@@ -645,7 +645,7 @@ revoke all on jobsdb.task_moves from public, anon, authenticated, service_role;
 create index task_moves_of_job on jobsdb.task_moves (job_id);
 
 comment on table jobsdb.task_moves is
-'What has happened to tasks since jobsdb.task_rollups was brought up to date. The row of job 00000000-0000-0000-0000-000000000000 says that no crash has emptied it.';
+'What has happened to tasks since jobsdb.task_rollups was brought up to date.';
 comment on column jobsdb.task_moves.job_id is 'The job.';
 comment on column jobsdb.task_moves.org_id is 'Its organisation.';
 comment on column jobsdb.task_moves.kind is 'The kind of tasks that are new; null: task_ids says which have moved.';
@@ -656,6 +656,18 @@ comment on column jobsdb.task_moves.error is 'What each adds to the number in er
 comment on column jobsdb.task_moves.skipped is 'What each adds to the number skipped: 1, or 0.';
 comment on column jobsdb.task_moves.retries is 'Change of the sum of retry_count, of all together.';
 comment on column jobsdb.task_moves.starts_anew is 'Tasks were deleted, or times of ended ones changed: the sums of the job are made from its tasks again.';
+
+create unlogged table jobsdb.task_moves_epoch (
+  epoch uuid not null default gen_random_uuid(),
+  constraint task_moves_epoch_pkey primary key (epoch)
+);
+alter table jobsdb.task_moves_epoch enable row level security;
+revoke all on jobsdb.task_moves_epoch from public, anon, authenticated, service_role;
+insert into jobsdb.task_moves_epoch default values;
+
+comment on table jobsdb.task_moves_epoch is
+'One row, as long as no crash has emptied jobsdb.task_moves; the next refresh begins a new epoch. Sums of an older one miss what was lost.';
+comment on column jobsdb.task_moves_epoch.epoch is 'The present epoch.';
 
 -- A distribution, exact up to 1,000 different values; beyond that to one per cent.
 create type jobsdb.sketch as (
@@ -673,6 +685,7 @@ create table jobsdb.task_rollups (
   retries bigint not null default 0,
   run jobsdb.sketch not null default row('{}', '{}'),
   wait jobsdb.sketch not null default row('{}', '{}'),
+  epoch uuid,
   constraint task_rollups_pkey primary key (job_id)
 );
 alter table jobsdb.task_rollups enable row level security;
@@ -686,10 +699,8 @@ comment on column jobsdb.task_rollups.org_id is 'Its organisation.';
 comment on column jobsdb.task_rollups.kinds is 'Number of tasks as {kind: {total, done, error, skipped}}.';
 comment on column jobsdb.task_rollups.retries is 'Sum of retry_count over all tasks.';
 comment on column jobsdb.task_rollups.run is 'Seconds from start to end of the tasks that are done.';
+comment on column jobsdb.task_rollups.epoch is 'The epoch in which they were made; of an older one: they are made again.';
 comment on column jobsdb.task_rollups.wait is 'Seconds those waited, from creation or the scheduled time to their start.';
-
-insert into jobsdb.task_moves (job_id, org_id)
-values ('00000000-0000-0000-0000-000000000000', '00000000-0000-0000-0000-000000000000');
 
 -- ----------------------------------------------------------------------------------------- history
 

@@ -17,12 +17,13 @@ comment on trigger t10_guard_upd on public.jobs is
 'Proves a move, closes the books with it, stamps the times.';
 
 create or replace trigger t70_follow_upd
-after update of status, paused_at, name on public.jobs
+after update of status, paused_at, name, params on public.jobs
 for each row
 when (
   old.status <> new.status
   or old.paused_at is distinct from new.paused_at
   or old.name <> new.name
+  or old.params <> new.params
 )
 execute function jobsdb.follow_job_move();
 

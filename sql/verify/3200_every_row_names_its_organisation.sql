@@ -21,7 +21,8 @@ where
     'jobsdb.task_kinds',
     'jobsdb.host_tables',
     'jobsdb.contact_source',
-    'jobsdb.metrics_refresh'
+    'jobsdb.metrics_refresh',
+    'jobsdb.task_moves_epoch'
   )
   and not exists (
     select from pg_catalog.pg_attribute as a

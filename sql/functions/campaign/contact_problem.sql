@@ -22,12 +22,17 @@ begin
   end if;
 
   return (
-    select string_agg(
-      case
-        when a.attname is null then format('it has no column %s', w.name)
-        else format('column %s is %s, not %s', w.name, format_type(a.atttypid, null), w.types[1])
-      end,
-      '; ' order by w.place
+    select nullif(
+      concat_ws(
+        '; ',
+        'it has no column '
+        || string_agg(w.name, ', ' order by w.place) filter (where a.attname is null),
+        string_agg(
+          format('column %s is %s, not %s', w.name, format_type(a.atttypid, null), w.types[1]),
+          '; ' order by w.place
+        ) filter (where a.attname is not null)
+      ),
+      ''
     )
     from (
       values

@@ -18,6 +18,7 @@ begin
   loop
     delete from jobsdb.job_contacts as c where c.job_id = v_job.id and c.org_id = v_job.org_id;
     delete from jobsdb.due_contacts as d where d.job_id = v_job.id and d.org_id = v_job.org_id;
+    delete from jobsdb.task_rollups as r where r.job_id = v_job.id and r.org_id = v_job.org_id;
   end loop;
   return null;
 end;
@@ -25,7 +26,7 @@ $$;
 revoke all on function jobsdb.forget_audience() from public, anon, authenticated, service_role;
 
 comment on function jobsdb.forget_audience() is
-'Trigger: deletes the audience of deleted jobs.
+'Trigger: deletes the audience of deleted jobs, and the sums over their tasks.
 Returns: null.
 Errors:  none.
 Source:  sql/functions/campaign/forget_audience.sql';

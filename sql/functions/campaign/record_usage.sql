@@ -49,6 +49,7 @@ begin
     updated_at = now()
   returning u.*
   into v_used;
+  perform jobsdb.refreeze_job(v_job.id);
 
   if v_used.cost < (v_job.params #>> '{budget,max_cost}')::numeric is not false
     and v_used.tokens_in + v_used.tokens_out

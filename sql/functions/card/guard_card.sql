@@ -140,9 +140,10 @@ begin
         jobsdb.caller_role(),
         jobsdb.card_hash(v_new),
         nullif(left(current_setting('jobsdb.review_comment', true), 1000), ''),
-        v_to = 'approved'
-          and v_from is not null
-          and jobsdb.card_hash(v_new) <> jobsdb.card_hash(v_old)
+        v_to = 'approved' and v_from is not null and (
+          jobsdb.card_hash(v_new) <> jobsdb.card_hash(v_old)
+          or coalesce(current_setting('jobsdb.edited', true) = v_card_id, false)
+        )
       );
     end if;
   end if;

@@ -53,6 +53,7 @@ begin
       into v_hash
       from public.review_queue as q
       where q.card_id = v_id::text;
+      perform set_config('jobsdb.edited', v_id::text, true);
     end if;
   end if;
 

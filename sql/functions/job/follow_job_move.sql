@@ -20,7 +20,7 @@ begin
     values (new.id, new.org_id);
   end if;
   if new.status = old.status and new.paused_at is not distinct from old.paused_at then
-    return null;  -- only its name has changed
+    return null;  -- only its name or its params have changed
   end if;
 
   if new.status = 'running' and new.paused_at is null then

@@ -11,20 +11,20 @@ security definer
 set search_path to pg_catalog, pg_temp
 as $$
 declare
-  v_nobody uuid := '00000000-0000-0000-0000-000000000000';
-  v_all boolean := not exists (
-    select from jobsdb.task_moves as m where m.job_id = v_nobody
-  );
+  v_epoch uuid := (select e.epoch from jobsdb.task_moves_epoch as e);
+  v_after_crash boolean := v_epoch is null;
   v_job record;
 begin
+  if v_after_crash then
+    v_epoch := gen_random_uuid();
+  end if;
   for v_job in
-    select distinct m.job_id as id
+    select m.job_id as id
     from jobsdb.task_moves as m
-    where m.job_id <> v_nobody
     union
     select j.id
     from public.jobs as j
-    where v_all and (
+    where v_after_crash and (
       j.status in ('pending', 'running')
       or exists (select from jobsdb.unfrozen_jobs as u where u.job_id = j.id)
     )
@@ -39,19 +39,21 @@ begin
       delete from jobsdb.task_moves as m
       where m.job_id = v_job.id
     )
-    insert into jobsdb.task_rollups as r (job_id, org_id, kinds, retries, run, wait)
-    select n.job_id, n.org_id, n.kinds, n.retries, n.run, n.wait
-    from jobsdb.rollup_of(v_job.id) as n
+    insert into jobsdb.task_rollups as r (job_id, org_id, kinds, retries, run, wait, epoch)
+    select n.job_id, n.org_id, n.kinds, n.retries, n.run, n.wait, v_epoch
+    from jobsdb.rollup_of(v_job.id, v_after_crash) as n
     where n.job_id is not null
     on conflict on constraint task_rollups_pkey do update
     set
       kinds = excluded.kinds,
       retries = excluded.retries,
       run = excluded.run,
-      wait = excluded.wait;
+      wait = excluded.wait,
+      epoch = excluded.epoch;
+    perform jobsdb.refreeze_job(v_job.id);
   end loop;
-  if v_all then
-    insert into jobsdb.task_moves (job_id, org_id) values (v_nobody, v_nobody);
+  if v_after_crash then
+    insert into jobsdb.task_moves_epoch (epoch) values (v_epoch);
   end if;
 end;
 $$;

@@ -23,7 +23,7 @@ begin
     select e.send_id, array_agg(distinct e.event) as events
     from jobsdb.sends as s
     inner join jobsdb.send_events as e on e.send_id = s.id and e.org_id = s.org_id
-    where s.job_id = v_row.job_id and s.org_id = v_row.org_id
+    where s.job_id = v_row.job_id and s.org_id = v_row.org_id and s.state = 'sent'
     group by e.send_id
   ),
   facts as (
@@ -152,7 +152,10 @@ begin
     coalesce(u.tokens_in, 0) as tokens_in,
     coalesce(u.tokens_out, 0) as tokens_out,
     coalesce(u.cost, 0) as cost,
-    greatest((j.params #>> '{budget,max_cost}')::numeric - coalesce(u.cost, 0), 0) as budget_left
+    case
+      when j.params #>> '{budget,max_cost}' is not null
+        then greatest((j.params #>> '{budget,max_cost}')::numeric - coalesce(u.cost, 0), 0)
+    end as budget_left
   into v_usage
   from public.jobs as j
   left join jobsdb.job_usage as u on u.job_id = j.id and u.org_id = j.org_id

@@ -1,7 +1,8 @@
 -- bundle 3
 -- STABLE: sums and moves are of the same snapshot, that of the query that asks. Where the moves
 -- cannot be read (a standby has no unlogged tables) or are not all there (a crash has emptied
--- them), the tasks are counted.
+-- them), the tasks are counted. Tasks are looked up one by one: nobody can tell the planner that an
+-- array of moves is short.
 create or replace function jobsdb.rollup_of(
   job_id uuid,
   recounts boolean default false
@@ -12,26 +13,41 @@ stable
 parallel safe
 security definer
 set search_path to pg_catalog, pg_temp
+set enable_seqscan to off
+set enable_hashjoin to off
+set enable_mergejoin to off
 as $$
 declare
   v_rollup jobsdb.task_rollups;
+  v_recounts boolean := rollup_of.recounts or pg_is_in_recovery();
+  v_epoch uuid;
 begin
-  if rollup_of.recounts
-    or pg_is_in_recovery()
-    or not exists (
-      select from jobsdb.task_moves as m
-      where m.job_id = '00000000-0000-0000-0000-000000000000'
-    )
-    or exists (
-      select from jobsdb.task_moves as m where m.job_id = rollup_of.job_id and m.starts_anew
-    ) then
+  if not v_recounts then
+    -- Without sums all that ever happened is among the moves, unless the job has ended since.
+    v_epoch := (select e.epoch from jobsdb.task_moves_epoch as e);
+    v_recounts := v_epoch is null
+      or exists (
+        select from jobsdb.task_moves as m where m.job_id = rollup_of.job_id and m.starts_anew
+      )
+      or exists (
+        select from public.jobs as j
+        left join jobsdb.task_rollups as b on b.job_id = j.id
+        where j.id = rollup_of.job_id and case
+          when b.job_id is null then j.status in ('succeeded', 'failed', 'cancelled')
+          else b.epoch is distinct from v_epoch
+        end
+      );
+  end if;
+
+  if v_recounts then
     select
       j.id,
       j.org_id,
       coalesce(k.kinds, '{}'),
       coalesce(k.retries, 0),
       r.run,
-      w.wait
+      w.wait,
+      v_epoch
     into v_rollup
     from public.jobs as j
     cross join lateral (
@@ -158,7 +174,8 @@ begin
     case
       when e.counts is null then coalesce(b.wait, row('{}', '{}')::jobsdb.sketch)
       else jobsdb.sketch((b.wait).seconds || e.wait, (b.wait).counts || e.counts)
-    end
+    end,
+    v_epoch
   into v_rollup
   from public.jobs as j
   cross join kinds as k

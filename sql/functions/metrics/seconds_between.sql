@@ -1,6 +1,6 @@
 -- bundle 3
--- A time of infinity, which anybody may write into a task, is an error in a subtraction before
--- PostgreSQL 17: one tenant's row would stop everybody's refresh.
+-- Anybody may write infinity, or the first and the last day there is, into a task: subtracted from
+-- each other they are an error, and one tenant's row would stop everybody's refresh.
 create or replace function jobsdb.seconds_between(
   from_time timestamptz,
   to_time timestamptz
@@ -14,7 +14,8 @@ set search_path to pg_catalog, pg_temp
 as $$
 begin
   if isfinite(seconds_between.from_time) and isfinite(seconds_between.to_time) then
-    return extract(epoch from seconds_between.to_time - seconds_between.from_time);
+    return extract(epoch from seconds_between.to_time)
+      - extract(epoch from seconds_between.from_time);
   end if;
   return null;
 end;

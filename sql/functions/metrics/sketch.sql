@@ -1,7 +1,7 @@
 -- bundle 3
 -- Up to 1,000 different durations stand as they are, so that small jobs have exact percentiles.
 -- More are rounded to steps of two per cent (a value is off by one at most), all but the shortest
--- and the longest: then a thousand million years fit into 2,000 values.
+-- and the longest: then a microsecond and a thousand years fit into 2,000 values.
 create or replace function jobsdb.sketch(
   seconds float8[],
   counts bigint[]
@@ -33,7 +33,7 @@ begin
         select
           case
             when z.n <= 1000 or e.value in (z.shortest, z.longest) then e.value
-            when abs(e.value) < 0.001 then 0
+            when abs(e.value) < 0.000001 then 0
             else least(
               greatest(sign(e.value) * exp(round(ln(abs(e.value)) * 50) / 50), z.shortest), z.longest
             )

@@ -121,6 +121,9 @@ begin
     updated_at = now()
   where c.org_id = erase_contact.org_id and c.contact_key = erase_contact.contact_key;
   get diagnostics v_jobs = row_count;
+  perform jobsdb.refreeze_job(c.job_id)
+  from jobsdb.job_contacts as c
+  where c.org_id = erase_contact.org_id and c.contact_key = erase_contact.contact_key;
   delete from jobsdb.due_contacts as d
   where d.org_id = erase_contact.org_id and d.contact_key = erase_contact.contact_key;
   delete from jobsdb.contacts as c

@@ -39,13 +39,14 @@ begin
   get diagnostics v_rows = row_count;
   v_pruned := v_pruned + v_rows;
 
-  delete from jobsdb.send_events as e
+  update jobsdb.send_events as e
+  set detail = '{}'
   where e.id = any(array(
     select q.id
     from jobsdb.send_events as q
-    where q.recorded_at < v_before and q.event in ('open_machine', 'auto_reply', 'delivered')
+    where q.recorded_at < v_before and q.detail <> '{}'
     limit prune_history.max_rows - v_pruned
-    for update skip locked
+    for no key update skip locked
   ));
   get diagnostics v_rows = row_count;
   v_pruned := v_pruned + v_rows;
@@ -72,7 +73,7 @@ from public, anon, authenticated, service_role;
 grant execute on function jobsdb.prune_history(interval, int) to service_role;
 
 comment on function jobsdb.prune_history(interval, int) is
-'Forgets old texts: what was written in e-mails settled before, and the history of finished jobs. The ledger of sends and every decision stay, so nobody is written to twice and every count stays true. Service role only.
+'Forgets old texts: what was written in e-mails settled before, what providers said beside the events, and the history of finished jobs. The ledger of sends, its events and every decision stay, so nobody is written to twice and every count stays true. Service role only.
 Units:   older_than counts back from now; at most max_rows rows a call: call it until it returns 0.
 Returns: number of rows.
 Errors:  JB011 bad argument.

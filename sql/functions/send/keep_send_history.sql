@@ -24,6 +24,7 @@ begin
     auth.uid(),
     jobsdb.caller_role()
   );
+  perform jobsdb.refreeze_job(new.job_id);
   return null;
 end;
 $$;

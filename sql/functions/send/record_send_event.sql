@@ -103,12 +103,7 @@ begin
     );
   end if;
 
-  insert into jobsdb.unfrozen_jobs (job_id, org_id)
-  select j.id, j.org_id
-  from public.jobs as j
-  where j.id = v_send.job_id
-    and j.org_id = v_send.org_id
-    and j.status in ('succeeded', 'failed', 'cancelled');
+  perform jobsdb.refreeze_job(v_send.job_id);
   return 'ok';
 end;
 $$;

@@ -59,8 +59,9 @@ begin
       new.started_at := coalesce(new.started_at, old.started_at);
     end if;
     if old.status = 'done'
-      and (new.started_at, new.finished_at, new.scheduled_for)
-      is distinct from (old.started_at, old.finished_at, old.scheduled_for) then
+      and (new.created_at, new.started_at, new.finished_at, new.scheduled_for)
+      is distinct from
+      (old.created_at, old.started_at, old.finished_at, old.scheduled_for) then
       insert into jobsdb.task_moves (job_id, org_id, starts_anew)
       values (old.job_id, old.org_id, true);
     end if;
