@@ -13,6 +13,7 @@ import psycopg
 import pytest
 from pytest_postgresql import factories
 
+import world
 from helpers import BINDIR, SOAK, new_database
 from jobsdb import local
 
@@ -147,6 +148,24 @@ def connect(url: str) -> Iterator[Callable[..., psycopg.Connection]]:
 def db(connect: Callable[..., psycopg.Connection]) -> psycopg.Connection:
     """Return a connection, in autocommit mode, to the database of ``url``."""
     return connect()
+
+
+@pytest.fixture(scope="module")
+def module_db(server: local.Server, template: str) -> Iterator[psycopg.Connection]:
+    """Return a connection to a database of the tests of one file."""
+    with (
+        new_database(server, template) as address,
+        psycopg.connect(address, autocommit=True, prepare_threshold=None) as conn,
+    ):
+        yield conn
+
+
+@pytest.fixture
+def tx(module_db: psycopg.Connection) -> Iterator[psycopg.Connection]:
+    """A connection in a transaction that is rolled back; all counters must be true before."""
+    with module_db.transaction(force_rollback=True):
+        yield module_db
+        world.check_counters(module_db)
 
 
 @pytest.fixture(scope="session")

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from psycopg.types.json import Jsonb
 
 import world
-from helpers import SOAK, as_anon, as_service, as_tenant, new_database, refused
+from helpers import SOAK, as_anon, as_service, as_tenant, refused
 from jobsdb.local import Server
 from jobsdb.migrate import migrate
 from stepping import Stage, open_stage
@@ -57,23 +57,6 @@ ANY_TEXT = [
     "<script>",
     "k" * 200,
 ]
-
-
-@pytest.fixture(scope="module")
-def module_db(server: Server, template: str) -> Iterator[psycopg.Connection]:
-    with (
-        new_database(server, template) as address,
-        psycopg.connect(address, autocommit=True, prepare_threshold=None) as conn,
-    ):
-        yield conn
-
-
-@pytest.fixture
-def tx(module_db: psycopg.Connection) -> Iterator[psycopg.Connection]:
-    """A connection in a transaction that is rolled back; all counters must be true before."""
-    with module_db.transaction(force_rollback=True):
-        yield module_db
-        world.check_counters(module_db)
 
 
 @pytest.fixture

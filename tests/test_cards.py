@@ -4,7 +4,7 @@ The tables here are written from the contract, not read from jobsdb.transitions.
 """
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
 from uuid import UUID
@@ -14,8 +14,7 @@ import pytest
 from psycopg.types.json import Jsonb
 
 import world
-from helpers import as_service, as_tenant, new_database, refused
-from jobsdb.local import Server
+from helpers import as_service, as_tenant, refused
 from world import FINISHED, MODES, UNKNOWN, UNKNOWN_TASK, A, B, one, row
 
 MOVES = {
@@ -48,23 +47,6 @@ def reviewed(mode: str) -> bool:
 
 def needs_a_person(state: str, mode: str, name: str) -> bool:
     return state == "approved" and reviewed(mode) and name == "service"
-
-
-@pytest.fixture(scope="module")
-def module_db(server: Server, template: str) -> Iterator[psycopg.Connection]:
-    with (
-        new_database(server, template) as address,
-        psycopg.connect(address, autocommit=True, prepare_threshold=None) as conn,
-    ):
-        yield conn
-
-
-@pytest.fixture
-def tx(module_db: psycopg.Connection) -> Iterator[psycopg.Connection]:
-    """A connection in a transaction that is rolled back; all counters must be true before."""
-    with module_db.transaction(force_rollback=True):
-        yield module_db
-        world.check_counters(module_db)
 
 
 def state_of(conn: psycopg.Connection, card: object) -> str:

@@ -6,7 +6,6 @@ JSON expansion, named arguments and returning lists.
 
 import json
 import re
-from collections.abc import Iterator
 from typing import Any
 from uuid import UUID
 
@@ -15,8 +14,7 @@ import pytest
 from psycopg import sql
 
 import world
-from helpers import as_anon, as_service, as_tenant, new_database, refused
-from jobsdb.local import Server
+from helpers import as_anon, as_service, as_tenant, refused
 from world import A, B, column, one, row, rows
 
 EXAMPLE_JOB = r"""
@@ -57,23 +55,6 @@ METRICS = (
 def filled(statement: str, job: UUID, task: int | None = None) -> str:
     """The statement with its placeholders replaced as a reader of the guide would."""
     return statement.replace("123", str(task or 123)).replace("<uuid>", str(job))
-
-
-@pytest.fixture(scope="module")
-def module_db(server: Server, template: str) -> Iterator[psycopg.Connection]:
-    with (
-        new_database(server, template) as address,
-        psycopg.connect(address, autocommit=True, prepare_threshold=None) as conn,
-    ):
-        yield conn
-
-
-@pytest.fixture
-def tx(module_db: psycopg.Connection) -> Iterator[psycopg.Connection]:
-    """A connection in a transaction that is rolled back; all counters must be true before."""
-    with module_db.transaction(force_rollback=True):
-        yield module_db
-        world.check_counters(module_db)
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """Whatever people and programs send is refused clearly or stored as inert text."""
 
 import json
-from collections.abc import Iterator
 from uuid import UUID
 
 import psycopg
@@ -9,8 +8,7 @@ import pytest
 from psycopg.types.json import Jsonb
 
 import world
-from helpers import as_role, as_service, as_tenant, new_database, refused
-from jobsdb.local import Server
+from helpers import as_role, as_service, as_tenant, refused
 from world import A, one, row
 
 MIB = 1024 * 1024
@@ -38,23 +36,6 @@ INERT = [
     "public.jobs",
     "\uff41\uff44\uff4d\uff49\uff4e",
 ]
-
-
-@pytest.fixture(scope="module")
-def module_db(server: Server, template: str) -> Iterator[psycopg.Connection]:
-    with (
-        new_database(server, template) as address,
-        psycopg.connect(address, autocommit=True, prepare_threshold=None) as conn,
-    ):
-        yield conn
-
-
-@pytest.fixture
-def tx(module_db: psycopg.Connection) -> Iterator[psycopg.Connection]:
-    """A connection in a transaction that is rolled back; all counters must be true before."""
-    with module_db.transaction(force_rollback=True):
-        yield module_db
-        world.check_counters(module_db)
 
 
 def nested(levels: int, kind: str = "array") -> str:

@@ -12,8 +12,7 @@ import pytest
 from psycopg.types.json import Jsonb
 
 import world
-from helpers import as_anon, as_service, as_tenant, new_database
-from jobsdb import local
+from helpers import as_anon, as_service, as_tenant
 from stepping import WRONG, Stage, open_stage
 from test_campaigns import add, campaign, person, plan
 from test_races import CHANGES, JOB_MOVES
@@ -35,23 +34,6 @@ from test_sends import (
 from world import A, B, column, columns_of, move_card, new_card, new_job, new_task, one, row, rows
 
 REFRESH = "select public.refresh_job_metrics()"
-
-
-@pytest.fixture(scope="module")
-def module_db(server: local.Server, template: str) -> Iterator[psycopg.Connection]:
-    with (
-        new_database(server, template) as address,
-        psycopg.connect(address, autocommit=True, prepare_threshold=None) as conn,
-    ):
-        yield conn
-
-
-@pytest.fixture
-def tx(module_db: psycopg.Connection) -> Iterator[psycopg.Connection]:
-    """A connection in a transaction that is rolled back; all counters must be true before."""
-    with module_db.transaction(force_rollback=True):
-        yield module_db
-        world.check_counters(module_db)
 
 
 @pytest.fixture

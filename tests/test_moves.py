@@ -4,7 +4,7 @@ The tables here are written from the contract, not read from jobsdb.transitions.
 """
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
@@ -13,8 +13,7 @@ import psycopg
 import pytest
 
 import world
-from helpers import as_role, as_service, as_tenant, new_database, refused
-from jobsdb.local import Server
+from helpers import as_role, as_service, as_tenant, refused
 from world import FINISHED, UNKNOWN, A, one, row
 
 JOB_MOVES = {
@@ -38,23 +37,6 @@ PERSONAS: dict[str, Callable[[psycopg.Connection], AbstractContextManager[object
 }
 personas = pytest.mark.parametrize("who", PERSONAS.values(), ids=PERSONAS.keys())
 A_TIME = datetime(2020, 2, 29, 12, tzinfo=UTC)
-
-
-@pytest.fixture(scope="module")
-def module_db(server: Server, template: str) -> Iterator[psycopg.Connection]:
-    with (
-        new_database(server, template) as address,
-        psycopg.connect(address, autocommit=True, prepare_threshold=None) as conn,
-    ):
-        yield conn
-
-
-@pytest.fixture
-def tx(module_db: psycopg.Connection) -> Iterator[psycopg.Connection]:
-    """A connection in a transaction that is rolled back; all counters must be true before."""
-    with module_db.transaction(force_rollback=True):
-        yield module_db
-        world.check_counters(module_db)
 
 
 # ------------------------------------------------------------------------------------------- jobs

@@ -3,7 +3,6 @@
 import itertools
 import math
 import random
-from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
@@ -12,30 +11,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-import world
-from helpers import SOAK, as_service, as_tenant, new_database
-from jobsdb import local
+from helpers import SOAK, as_service, as_tenant
 from stepping import WRONG
 from test_metrics import REFRESH, metrics, percentile
 from world import A, B, new_job, new_task, one
-
-
-@pytest.fixture(scope="module")
-def module_db(server: local.Server, template: str) -> Iterator[psycopg.Connection]:
-    with (
-        new_database(server, template) as address,
-        psycopg.connect(address, autocommit=True, prepare_threshold=None) as conn,
-    ):
-        yield conn
-
-
-@pytest.fixture
-def tx(module_db: psycopg.Connection) -> Iterator[psycopg.Connection]:
-    """A connection in a transaction that is rolled back; all counters must be true before."""
-    with module_db.transaction(force_rollback=True):
-        yield module_db
-        world.check_counters(module_db)
-
 
 FRACTIONS = [0.0, 0.25, 0.5, 0.9, 0.95, 0.99, 1.0]
 Sketch = tuple[list[float], list[int]]

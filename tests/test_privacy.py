@@ -1,6 +1,5 @@
 """What is forgotten, what is told about a contact, and what an agent's work may cost."""
 
-from collections.abc import Iterator
 from typing import Any
 from uuid import UUID
 
@@ -9,8 +8,7 @@ import pytest
 from psycopg.types.json import Jsonb
 
 import world
-from helpers import as_service, as_tenant, new_database, refused
-from jobsdb.local import Server
+from helpers import as_service, as_tenant, refused
 from test_campaigns import add, person
 from test_sends import approve, begin, cards, claim, deliver, drafted, queued, tick
 from world import A, B, column, move_card, one, outcome, row, rows
@@ -18,23 +16,6 @@ from world import A, B, column, move_card, one, outcome, row, rows
 SECRET = "ann-the-secret"
 ADDRESS = f"{SECRET}@example.com"
 TWO: dict[str, Any] = {"cadence": {"day0": "intro", "day4": "intro"}}
-
-
-@pytest.fixture(scope="module")
-def module_db(server: Server, template: str) -> Iterator[psycopg.Connection]:
-    with (
-        new_database(server, template) as address,
-        psycopg.connect(address, autocommit=True, prepare_threshold=None) as conn,
-    ):
-        yield conn
-
-
-@pytest.fixture
-def tx(module_db: psycopg.Connection) -> Iterator[psycopg.Connection]:
-    """A connection in a transaction that is rolled back; all counters must be true before."""
-    with module_db.transaction(force_rollback=True):
-        yield module_db
-        world.check_counters(module_db)
 
 
 def ann() -> dict[str, Any]:

@@ -29,16 +29,6 @@ IDENTITY = "select auth.uid(), coalesce(current_setting('request.jwt.claim.sub',
 NO_IDS = ["", " ", "x", "null", "'; drop table jobs; --", '{"a":1}', "\u6f22", "k" * 100_000, None]
 
 
-@pytest.fixture(scope="module")
-def module_db(server: Server, template: str) -> Iterator[psycopg.Connection]:
-    with (
-        new_database(server, template) as address,
-        psycopg.connect(address, autocommit=True, prepare_threshold=None) as conn,
-    ):
-        conn.execute("select jobsdb.add_org_member(%s, %s)", [MEMBER, A])
-        yield conn
-
-
 @pytest.fixture
 def tx(module_db: psycopg.Connection) -> Iterator[psycopg.Connection]:
     """A connection in a transaction that is rolled back; queue and counters are true before."""

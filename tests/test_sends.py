@@ -18,8 +18,7 @@ import pytest
 from psycopg.types.json import Jsonb
 
 import world
-from helpers import SOAK, as_anon, as_service, as_tenant, new_database, refused
-from jobsdb.local import Server
+from helpers import SOAK, as_anon, as_service, as_tenant, refused
 from stepping import Stage, open_stage
 from test_campaigns import EVERY_ORG, add, campaign, person, plan
 from world import UNKNOWN, A, B, as_nobody, column, move_card, one, outcome, row, rows
@@ -34,15 +33,6 @@ HELD = ("leased", "dispatching", "unknown")
 CLAIM = "select * from claim_sends('w', %s)"
 EDIT = """update kanban_cards set content = content || '{"subject": "new", "body": "new too"}'"""
 TAKEN_BACK = "the card was taken back"
-
-
-@pytest.fixture(scope="module")
-def module_db(server: Server, template: str) -> Iterator[psycopg.Connection]:
-    with (
-        new_database(server, template) as address,
-        psycopg.connect(address, autocommit=True, prepare_threshold=None) as conn,
-    ):
-        yield conn
 
 
 @pytest.fixture
