@@ -712,6 +712,19 @@ def test_a_message_id_that_comes_again_does_not_lose_the_outcome(
     assert send_of(tx, job, "c1")["state"] == send_of(tx, job, "c2")["state"] == "sent"
 
 
+def test_what_a_provider_cannot_take_for_a_day_has_failed(tx: psycopg.Connection) -> None:
+    job = queued(tx, "c1")
+    tx.execute("update jobsdb.sends set attempt = 23")
+    for state in ("queued", "failed"):
+        tx.execute("update jobsdb.sends set not_before = now()")
+        (held,) = claim(tx)
+        begin(tx, held)
+        assert settle(tx, held, "retry", "p", None, "451 busy") == "ok"
+        assert send_of(tx, job)["state"] == state
+    assert send_of(tx, job)["reason"] == "given up after 25 attempts: 451 busy"
+    assert sequence(tx, job)[:2] == ("stopped", "failed")
+
+
 @pytest.mark.parametrize("outcome", ["sent", "failed", "retry"])
 def test_an_outcome_told_twice_counts_once(tx: psycopg.Connection, outcome: str) -> None:
     job = brought(tx, "dispatching", **THREE)

@@ -20,6 +20,8 @@ as $$
 declare
   v_send jobsdb.sends;
   v_message_id text := nullif(settle_send.provider_message_id, '');
+  v_outcome text := settle_send.outcome;
+  v_reason text := settle_send.reason;
   v_card_id public.kanban_cards.id%type := (
     select s.card_id from jobsdb.sends as s where s.id = settle_send.send_id
   );
@@ -59,24 +61,29 @@ begin
   ) then
     v_message_id := null;
   end if;
+  -- A day's worth of pauses: a provider that still cannot take it never will.
+  if v_outcome = 'retry' and v_send.attempt >= 25 then
+    v_outcome := 'failed';
+    v_reason := format('given up after %s attempts: %s', v_send.attempt, v_reason);
+  end if;
   update jobsdb.sends as s
   set
-    state = case settle_send.outcome when 'retry' then 'queued' else settle_send.outcome end,
-    not_before = case settle_send.outcome
+    state = case v_outcome when 'retry' then 'queued' else v_outcome end,
+    not_before = case v_outcome
       when 'retry'
         then now() + least(interval '1 hour', interval '30 seconds' * 2 ^ least(s.attempt, 20))
           * (0.5 + random() / 2)
       else s.not_before
     end,
-    reason = left(settle_send.reason, 1000),
+    reason = left(v_reason, 1000),
     provider = coalesce(settle_send.provider, s.provider, 'unnamed'),
     provider_message_id = coalesce(v_message_id, s.provider_message_id),
     may_be_out = false,
     lease_expires_at = null,
-    settled_at = case when settle_send.outcome <> 'retry' then now() end
+    settled_at = case when v_outcome <> 'retry' then now() end
   where s.id = v_send.id;
 
-  case settle_send.outcome
+  case v_outcome
     when 'sent' then
       perform jobsdb.close_card(v_send);
       perform jobsdb.advance_contact(
@@ -97,7 +104,7 @@ to service_role;
 
 comment on function public.settle_send(bigint, uuid, text, text, text, text) is
 'Notes what the provider answered. Sent: the card is done and the contact''s next touch gets its day. Failed: the contact''s sequence ends. Retry: the provider surely did not take it, it is tried again after a pause. Service role only.
-Units:   outcome sent, failed or retry; reason is cut at 1,000 characters.
+Units:   outcome sent, failed or retry (after a pause; the 25th time it has failed); reason is cut at 1,000 characters.
 Returns: ok (also when told twice), revoked (somebody else''s, or decided already) or not_found.
 Errors:  JB011 no such outcome.
 Source:  sql/functions/send/settle_send.sql';
