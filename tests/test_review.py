@@ -29,6 +29,11 @@ IDENTITY = "select auth.uid(), coalesce(current_setting('request.jwt.claim.sub',
 NO_IDS = ["", " ", "x", "null", "'; drop table jobs; --", '{"a":1}', "\u6f22", "k" * 100_000, None]
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _member(module_db: psycopg.Connection) -> None:
+    module_db.execute("select jobsdb.add_org_member(%s, %s)", [MEMBER, A])
+
+
 @pytest.fixture
 def tx(module_db: psycopg.Connection) -> Iterator[psycopg.Connection]:
     """A connection in a transaction that is rolled back; queue and counters are true before."""
