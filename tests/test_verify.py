@@ -21,17 +21,18 @@ import commands
 import world
 from helpers import BINDIR, SQL, new_database
 from jobsdb import behaviour, golden, local, verify
+from jobsdb.checks import Check, Result, load_checks, load_proofs
 from jobsdb.cli import main
 from jobsdb.errors import Exit, JobsdbError
 from jobsdb.local import Server
 from jobsdb.migrate import migrate
-from jobsdb.verify import AGAIN, Check, Result, load_checks
+from jobsdb.verify import AGAIN
 from test_host_tables import ADOPTED
 from test_supabase import CLUSTER, DATABASE, GRANTS_BY_DEFAULT
 from world import A, B
 
 CHECKS = {check.number: check for check in load_checks()}
-PROOFS = {check.number: check for check in load_checks(SQL / "verify" / "behaviour")}
+PROOFS = {check.number: check for check in load_proofs()}
 
 JOB = "(select j.id from public.jobs as j where j.name = '{}')"
 FORCED = (
@@ -805,7 +806,8 @@ class TestEveryCheck:
         assert check.so
         assert check.sentence[0].isupper() or check.sentence.startswith("auth.uid()")
         words = re.sub(r"[^a-z]+", "_", check.sentence.lower())
-        assert Path(check.path).name == f"{check.number}_{words}.sql"
+        assert check.docs == f"sql/verify/{check.number}_{words}.sql"
+        assert (SQL.parent / check.docs).is_file()
 
     def test_sees_a_right_that_came_with_17(self, busy: psycopg.Connection) -> None:
         if busy.info.server_version < 170000:
@@ -1142,6 +1144,7 @@ class TestOutput:
             "  FAIL  2150 Every index is as released\n"
             "          so:      claims, metrics and deletes read whole tables, or a unique rule is"
             " gone\n"
+            "          see:     sql/verify/2150_every_index_is_as_released.sql\n"
             "          public.job_tasks.job_tasks_later\n"
             "          missing: CREATE INDEX job_tasks_later ON public.job_tasks"
         ) in done.stdout
@@ -1170,7 +1173,7 @@ class TestOutput:
         assert failed.endswith("2150 Every index is as released")
         after = lines[lines.index(failed) + 1 :]
         assert after[0] == "  ---"
-        assert after[3] == '    - object: "public.job_tasks.job_tasks_later"'
+        assert after[4] == '    - object: "public.job_tasks.job_tasks_later"'
         assert "  ..." in after
 
     def test_json(self, url: str, db: psycopg.Connection) -> None:
@@ -1357,7 +1360,7 @@ class TestBehaviour:
         assertion: str,
     ) -> None:
         db.execute(breaking)
-        monkeypatch.setattr(behaviour, "load_checks", lambda folder: [PROOFS[number]])
+        monkeypatch.setattr(behaviour, "load_proofs", lambda: [PROOFS[number]])
         (result,) = behaviour.prove(db, yes=True)
         assert result.word == "FAIL"
         assert assertion in said(result)
