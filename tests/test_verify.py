@@ -377,6 +377,16 @@ BROKEN: list[tuple[str, ...]] = [
         "jobsdb.guard_card() missing None extra execute for service_role",
     ),
     (
+        "3145",
+        "alter function public.cancel_job(uuid) security definer",
+        "cancel_job(uuid) missing security invoker extra execute for authenticated",
+    ),
+    (
+        "3145",
+        "grant execute on function public.claim_sends to public",
+        "execute for anon, authenticated",
+    ),
+    (
         "3150",
         "create function public.cancel_job(job_id text) returns int language sql return 1",
         "public.cancel_job(text), public.cancel_job(uuid)",
@@ -818,15 +828,26 @@ class TestEveryCheck:
 
     def test_knows_the_holes_of_servers(self, busy: psycopg.Connection) -> None:
         for version, expected in (
-            (150017, "missing 15.18 extra 15.17"),
-            (150018, ""),
-            (170009, "missing 17.10 extra 17.9"),
-            (180004, ""),
+            (150019, "missing 15.20 extra 15.19"),
+            (150020, ""),
+            (160015, "missing 16.16 extra 16.15"),
+            (170011, "missing 17.12 extra 17.11"),
+            (180006, "missing 18.7 extra 18.6"),
+            (180007, ""),
             (190000, ""),
         ):
-            rows = verify._ask(busy, CHECKS["3350"], {"server": version})
+            rows = verify._ask(busy, CHECKS["3350"], {"server": version, "reachable": True})
             assert expected in " ".join(f"missing {row[1]} extra {row[2]}" for row in rows)
             assert bool(rows) == bool(expected)
+            mine = {"server": version, "reachable": False}
+            assert verify._ask(busy, CHECKS["3350"], mine) == []
+
+    def test_lets_off_a_server_that_only_its_owner_can_reach(
+        self, busy: psycopg.Connection
+    ) -> None:
+        assert world.one(busy, "select current_setting('listen_addresses')") == ""
+        assert world.one(busy, "select current_setting('unix_socket_permissions')") == "0700"
+        assert verify.describe(busy)["reachable"] is False
 
 
 class TestHealthyDatabases:

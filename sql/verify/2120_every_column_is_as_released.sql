@@ -1,6 +1,7 @@
 -- 2120 Every column is as released.
 -- so: a statement of the contract fails, or stores what nobody expects
 -- extra: warning
+-- strict: failure
 with expected as (
   select
     f.fact ->> 0 as object,

@@ -7,7 +7,7 @@ missing, what is extra, and the fix. No row means ok. Its header says the rest:
     -- so: moves are not proved             what can go wrong
     -- level: warning                       of its findings: failure (default), warning or note
     -- extra: warning                       of findings that are only too much; or: ignored
-    -- strict: failure                      of findings that are only too much, under --strict
+    -- strict: failure                      of all its findings, under --strict
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Check:
     level: Level
     extra: Level
     strict: bool
-    """Whether what is only too much fails under --strict."""
+    """Whether all its findings are failures under --strict."""
     docs: str
     """Where it is explained: its file, as a path from the root of the repository."""
     sql: str
@@ -95,10 +95,7 @@ def be_strict(results: Iterable[Result]) -> None:
     """Let what somebody else has added to our tables and schemas fail, instead of being told."""
     for result in results:
         if result.check.strict:
-            result.findings = [
-                replace(finding, level="failure") if finding.missing is None else finding
-                for finding in result.findings
-            ]
+            result.findings = [replace(finding, level="failure") for finding in result.findings]
 
 
 def load_checks(folder: Path | None = None) -> list[Check]:
