@@ -71,6 +71,7 @@ select
   c.extra,
   case
     when c.is_of_view then $1 ->> 'again'
+    when to_regclass(c.place[1]) is null then 'See 2110.'
     when
       c.missing is null
       then format(
