@@ -1,7 +1,8 @@
-"""What `verify` has found, in the formats of other programs: TAP 14, JUnit XML, GitHub.
+"""What `verify` has found, in the formats of other programs: TAP, JUnit XML, GitHub.
 
-Sources: TAP, testanything.org/tap-version-14-specification. JUnit, the schema that Jenkins, GitLab
-and GitHub's reporters read: testsuites, testsuite, testcase with failure, skipped or system-out.
+Sources: TAP 13, testanything.org; it is valid TAP 14, too, which an older `prove` refuses to read.
+JUnit, the schema that Jenkins, GitLab and GitHub's reporters read: testsuites, testsuite, testcase
+with failure, skipped or system-out.
 GitHub, "Workflow commands": `::error title=…::message`, in which %, CR and LF are escaped, and in
 a property also colon and comma.
 """
@@ -20,8 +21,8 @@ _COMMANDS: dict[Level, str] = {"failure": "error", "warning": "warning", "note":
 
 
 def tap(results: Sequence[Result]) -> Iterator[str]:
-    """Lines of the Test Anything Protocol, version 14; findings are YAML blocks."""
-    yield "TAP version 14"
+    """Lines of the Test Anything Protocol, version 13; findings are YAML blocks."""
+    yield "TAP version 13"
     yield f"1..{len(results)}"
     for place, result in enumerate(results, 1):
         check = result.check

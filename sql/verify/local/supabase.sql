@@ -1,5 +1,7 @@
 -- For `jobsdb verify --local` only: what migrations of an application on Supabase count on, beside
 -- the roles and auth.uid(), which sql/prerequisites/ makes. A stand-in, with the same names.
+alter role service_role bypassrls;
+
 create schema extensions;
 grant usage on schema extensions to public;
 
