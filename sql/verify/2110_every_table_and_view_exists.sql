@@ -1,6 +1,7 @@
 -- 2110 Every table and view exists.
 -- so: whatever uses it fails; a table that is not logged is empty after a crash
 -- extra: warning
+-- strict: failure
 with expected as (
   select
     f.fact ->> 0 as object,

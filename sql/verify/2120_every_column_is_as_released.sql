@@ -1,6 +1,7 @@
 -- 2120 Every column is as released.
 -- so: a statement of the contract fails, or stores what nobody expects
 -- extra: warning
+-- strict: failure
 with expected as (
   select
     f.fact ->> 0 as object,
@@ -70,6 +71,7 @@ select
   c.extra,
   case
     when c.is_of_view then $1 ->> 'again'
+    when to_regclass(c.place[1]) is null then 'See 2110.'
     when
       c.missing is null
       then format(

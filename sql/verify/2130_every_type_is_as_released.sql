@@ -1,6 +1,7 @@
 -- 2130 Every type is as released.
 -- so: a state nobody knows can be stored, or a legal one cannot
 -- extra: warning
+-- strict: failure
 with expected as (
   select
     f.fact ->> 0 as object,

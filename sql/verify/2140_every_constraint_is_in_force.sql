@@ -1,6 +1,7 @@
 -- 2140 Every constraint is in force.
 -- so: rows can be stored that break a promise, such as a card linked to another organisation's job
 -- extra: warning
+-- strict: failure
 --
 -- Not null is compared with the columns: only from 18 on it is a constraint with a name. The runs
 -- of a host that gives them no organisation are linked by the job alone.

@@ -1,6 +1,7 @@
 -- 2150 Every index is as released.
 -- so: claims, metrics and deletes read whole tables, or a unique rule is gone
 -- extra: warning
+-- strict: failure
 --
 -- Indexes behind a constraint are compared with it (2140), validity stands in 3180.
 with expected as (

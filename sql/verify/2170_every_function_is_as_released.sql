@@ -1,6 +1,7 @@
 -- 2170 Every function is as released.
 -- so: the rules of the contract are those of somebody's own version
 -- extra: warning
+-- strict: failure
 --
 -- What create or replace silently resets is in it: volatility, security, search_path. A body is
 -- compared by its hash; of a parsed one the aliases are taken off, as in 2160.

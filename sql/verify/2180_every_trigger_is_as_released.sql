@@ -1,6 +1,7 @@
 -- 2180 Every trigger is as released.
 -- so: moves are not proved, counters stand still, or approvals leave no trace
 -- extra: warning
+-- strict: failure
 --
 -- Whether it is enabled stands in 3170.
 with expected as (

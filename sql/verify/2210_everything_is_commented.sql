@@ -1,7 +1,18 @@
 -- 2210 Everything is commented.
 -- so: whoever meets the object has to guess what it is for and whose it is
 -- level: warning
-with ours as (
+--
+-- Only a comment that is missing is told. What is expected are the texts of those that stand in
+-- migrations; the others are made again with the present state.
+with expected as (
+  select
+    f.fact ->> 0 as object,
+    split_part(f.fact ->> 1, ': ', 1) as kind,
+    substring(f.fact ->> 1 from ': (.*)$') as said
+  from jsonb_array_elements($1 -> 'facts') as f (fact)
+),
+
+ours as (
   select
     c.oid,
     c.relkind,
@@ -25,7 +36,12 @@ things (object, kind, classoid, objoid, objsubid) as (
   union all
   select
     o.object,
-    'relation',
+    case o.relkind
+      when 'v' then 'view'
+      when 'm' then 'materialized view'
+      when 'S' then 'sequence'
+      else 'table'
+    end,
     'pg_class'::regclass,
     o.oid,
     0
@@ -82,7 +98,7 @@ things (object, kind, classoid, objoid, objsubid) as (
   union all
   select
     format('%s.%s', n.nspname, t.typname),
-    'type',
+    case t.typtype when 'd' then 'domain' else 'type' end,
     'pg_type'::regclass,
     t.oid,
     0
@@ -98,15 +114,25 @@ things (object, kind, classoid, objoid, objsubid) as (
 select
   t.object,
   'comment on the ' || t.kind as missing,
-  null as extra,
-  'comment on …; the text stands in the file of sql/ that makes it' as fix
+  case
+    when $1 -> 'facts' <> '[]' then null
+    when t.kind in ('schema', 'table', 'column', 'sequence', 'domain', 'type')
+      then format('%s: %s', t.kind, d.description)
+    else t.kind
+  end as extra,
+  case
+    when e.said is not null then format('comment on %s %s is %L;', t.kind, t.object, e.said)
+    when e.object is not null then $1 ->> 'again'
+    else format('If it is meant to be there, say what it is for: comment on %s …', t.kind)
+  end as fix
 from things as t
+left join expected as e on t.object = e.object and t.kind = e.kind
 left join pg_catalog.pg_description as d
   on
     t.classoid = d.classoid
     and t.objoid = d.objoid
     and t.objsubid = d.objsubid
 where
-  d.description is null
+  (d.description is null or $1 -> 'facts' = '[]')
   and t.object !~ ($1 ->> 'host')
 order by t.object;

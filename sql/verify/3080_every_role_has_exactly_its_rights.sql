@@ -75,6 +75,20 @@ things (object, target, owner, acl) as (
   where n.nspname = 'jobsdb'
 ),
 
+there as (
+  select t.object
+  from things as t
+  union all
+  select format('%s.%s.%s', n.nspname, c.relname, a.attname)
+  from pg_catalog.pg_attribute as a
+  inner join pg_catalog.pg_class as c on a.attrelid = c.oid
+  inner join pg_catalog.pg_namespace as n on c.relnamespace = n.oid
+  where
+    not a.attisdropped
+    and c.relkind in ('r', 'p', 'f', 'v', 'm')
+    and n.nspname in ('public', 'jobsdb')
+),
+
 actual as (
   select distinct
     t.object,
@@ -98,6 +112,9 @@ select
   e.definition as missing,
   a.definition as extra,
   case
+    -- What does not exist gets its rights when it is made.
+    when a.object is null and not exists (select from there as t where t.object = e.object)
+      then $1 ->> 'again'
     when a.object is null then format('grant %s;', e.definition)
     when
       a.definition like '%with grant option'

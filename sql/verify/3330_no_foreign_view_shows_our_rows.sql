@@ -1,6 +1,7 @@
 -- 3330 No foreign view shows our rows.
 -- so: it reads them with the rights of its owner, past row-level security
 -- level: warning
+-- strict: failure
 select distinct
   format('%s.%s', n.nspname, c.relname) as object,
   case c.relkind when 'v' then 'security_invoker = true' end as missing,

@@ -1,6 +1,7 @@
 -- 3360 Nobody else has rights.
 -- so: not wrong by itself; these roles are yours, and so is what they may see
 -- level: note
+-- strict: failure
 select
   format('%s.%s', n.nspname, c.relname) as object,
   null as missing,

@@ -1,6 +1,7 @@
 -- 4010 Every legal move is listed.
 -- so: a move the contract allows is refused; one that was added is allowed against the contract
 -- extra: warning
+-- strict: failure
 with expected as (
   select
     f.fact ->> 0 as object,

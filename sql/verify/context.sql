@@ -5,7 +5,8 @@
 --
 -- A host's own kanban_cards and agent_runs are its business. `adopted` matches their names and all
 -- that belongs to them; `host` leaves out what jobsdb has added: the links, and whatever begins
--- with jobsdb_.
+-- with jobsdb_. A server that listens on no network, and whose socket is its owner's alone, is not
+-- `reachable` for anybody else.
 with adopted as (
   select c.relname
   from pg_catalog.pg_class as c
@@ -20,6 +21,10 @@ with adopted as (
 select jsonb_build_object(
   'installed', exists (select from pg_catalog.pg_namespace as n where n.nspname = 'jobsdb'),
   'server', current_setting('server_version_num')::int,
+  'reachable', (
+    current_setting('listen_addresses') <> ''
+    or current_setting('unix_socket_permissions') <> '0700'
+  ),
   'adopted', (
     select coalesce('^public\.(' || string_agg(a.relname, '|') || ')(\.|$)', '^$')
     from adopted as a

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from jobsdb import errors
+from jobsdb.checks import Check, Finding, Result, load_proofs
 from jobsdb.errors import Exit, JobsdbError, Refused
 from jobsdb.sqlfiles import normalise, sql_root
-from jobsdb.verify import SETTINGS, Check, Finding, Result, load_checks
+from jobsdb.verify import SETTINGS
 
 if TYPE_CHECKING:
     from jobsdb.connect import Connection
@@ -93,7 +94,7 @@ def _prove(conn: Connection, tenants: list[str]) -> list[Result]:
     _send(conn, normalise((folder / "helpers.sql").read_bytes()))
     for name, value in zip(("a", "b"), tenants, strict=True):
         conn.execute("select jobsdb_proof.keep(%s, %s)", (name, value))
-    return [_try(conn, check) for check in load_checks(folder)]
+    return [_try(conn, check) for check in load_proofs()]
 
 
 def _try(conn: Connection, check: Check) -> Result:

@@ -11,10 +11,11 @@ from __future__ import annotations
 
 import sys
 
+from jobsdb.checks import Facts
 from jobsdb.connect import choose, connect
 from jobsdb.migrate import migrate
 from jobsdb.sqlfiles import sql_root
-from jobsdb.verify import Facts, snapshot
+from jobsdb.verify import snapshot
 
 NAME = "jobsdb_golden"
 

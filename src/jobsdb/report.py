@@ -1,21 +1,25 @@
-"""Draws what `verify` has found: as text for people, as TAP 14, or as one JSON document."""
+"""Draws what `verify` has found: as text for people, or as one JSON document.
+
+The formats of other programs stand in formats.py.
+"""
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from jobsdb import __version__, render
+from jobsdb import __version__, formats, render
 from jobsdb.connect import server_version
 
 if TYPE_CHECKING:
+    from jobsdb.checks import Finding, Result, Word
     from jobsdb.connect import Connection
-    from jobsdb.verify import Finding, Result, Word
 
 SHOWN = 5
 """Findings of one check in the text; the others are only counted."""
+
+FORMATS = ("text", "tap", "json", "junit", "github")
 
 _TALLY: dict[Word, str] = {
     "ok": "ok",
@@ -27,14 +31,16 @@ _TALLY: dict[Word, str] = {
 
 
 def show(conn: Connection, results: Sequence[Result], fmt: str) -> None:
-    """Print the results as `text`, `tap` or `json`; what rights were missing, on stderr.
+    """Print the results in one of FORMATS; what rights were missing, on stderr.
 
     `brief` is text without the checks that are ok.
     """
     if fmt == "json":
         render.document(document(conn, results))
+    elif fmt == "junit":
+        render.out(formats.junit(results))
     else:
-        for line, style in tap(results) if fmt == "tap" else text(results, brief=fmt == "brief"):
+        for line, style in _lines(results, fmt):
             render.out(line, style)
     if any(result.word == "skip" and result.check.layer != "behaviour" for result in results):
         user = conn.info.user
@@ -45,6 +51,17 @@ def show(conn: Connection, results: Sequence[Result], fmt: str) -> None:
         )
 
 
+def _lines(results: Sequence[Result], fmt: str) -> Iterator[tuple[str, str | None]]:
+    """The lines of a format that has lines, each with its style."""
+    if fmt == "tap":
+        yield from ((line, None) for line in formats.tap(results))
+    elif fmt == "github":
+        yield from ((line, None) for line in formats.github(results))
+        yield tally(results), None
+    else:
+        yield from text(results, brief=fmt == "brief")
+
+
 def text(results: Sequence[Result], *, brief: bool = False) -> Iterator[tuple[str, str | None]]:
     """Lines for people, each with its style; `brief` leaves out what is ok."""
     for result in results:
@@ -52,12 +69,14 @@ def text(results: Sequence[Result], *, brief: bool = False) -> Iterator[tuple[st
         if brief and word == "ok":
             continue
         counted = f" ({result.passed} assertions)" if result.passed else ""
+        ignored = f" ({len(result.ignored)} ignored)" if result.ignored else ""
         style = word if word in ("FAIL", "warn") else None
-        yield f"  {word:<4}  {check.number} {check.sentence}{counted}", style
+        yield f"  {word:<4}  {check.number} {check.sentence}{counted}{ignored}", style
         if result.unreadable:
             yield _line("why:", result.unreadable), None
         if result.findings:
             yield _line("so:", check.so), None
+            yield _line("see:", check.docs), None
         for finding in result.findings[:SHOWN]:
             yield f"          {finding.object}", None
             for label in ("missing", "extra", "fix"):
@@ -65,28 +84,14 @@ def text(results: Sequence[Result], *, brief: bool = False) -> Iterator[tuple[st
                     yield _line(f"{label}:", said), None
         if len(result.findings) > SHOWN:
             yield f"          and {len(result.findings) - SHOWN} more: --format json", None
-    tally = Counter(result.word for result in results)
-    counts = (f"{tally[word]} {said}" for word, said in _TALLY.items() if tally[word])
-    yield f"{len(results)} checks, {', '.join(counts)}.", None
+    yield tally(results), None
 
 
-def tap(results: Sequence[Result]) -> Iterator[tuple[str, str | None]]:
-    """Lines of the Test Anything Protocol, version 14; findings are YAML blocks."""
-    yield "TAP version 14", None
-    yield f"1..{len(results)}", None
-    for place, result in enumerate(results, 1):
-        check = result.check
-        verdict = "not ok" if result.word == "FAIL" else "ok"
-        skipped = f" # SKIP {result.unreadable}" if result.unreadable else ""
-        yield f"{verdict} {place} - {check.number} {check.sentence}{skipped}", None
-        if result.findings:
-            yield "  ---", None
-            yield f"  so: {_quoted(check.so)}", None
-            yield "  findings:", None
-            for finding in result.findings:
-                for place_in_item, (key, said) in enumerate(_finding(finding).items()):
-                    yield f"    {' ' if place_in_item else '-'} {key}: {_quoted(said)}", None
-            yield "  ...", None
+def tally(results: Sequence[Result]) -> str:
+    """How many checks, and how they ended, as one line."""
+    words = Counter(result.word for result in results)
+    counts = (f"{words[word]} {said}" for word, said in _TALLY.items() if words[word])
+    return f"{len(results)} checks, {', '.join(counts)}."
 
 
 def document(conn: Connection, results: Sequence[Result]) -> dict[str, Any]:
@@ -110,32 +115,36 @@ def document(conn: Connection, results: Sequence[Result]) -> dict[str, Any]:
                 "number": result.check.number,
                 "layer": result.check.layer,
                 "sentence": result.check.sentence,
-                "file": f"sql/{result.check.path}",
+                "file": result.check.docs,
                 "result": result.word,
                 "so": result.check.so,
                 "why_skipped": result.unreadable,
                 "assertions": result.passed or None,
-                "findings": [_finding(finding) for finding in result.findings],
+                "findings": [_finding(result, finding) for finding in result.findings],
+                "ignored": [
+                    {**_finding(result, finding), "reason": finding.reason}
+                    for finding in result.ignored
+                ],
             }
             for result in results
         ],
     }
 
 
-def _finding(finding: Finding) -> dict[str, str | None]:
+def _finding(result: Result, finding: Finding) -> dict[str, str | None]:
+    """A finding that can be read without its check."""
     return {
+        "number": result.check.number,
+        "sentence": result.check.sentence,
         "object": finding.object,
         "level": finding.level,
         "missing": finding.missing,
         "extra": finding.extra,
+        "so": result.check.so,
         "fix": finding.fix,
+        "docs": result.check.docs,
     }
 
 
 def _line(label: str, said: str) -> str:
     return f"          {label:<8} {said}"
-
-
-def _quoted(said: str | None) -> str:
-    """A scalar as YAML and JSON both read it."""
-    return json.dumps(said, ensure_ascii=False)

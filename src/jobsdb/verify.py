@@ -1,46 +1,25 @@
 """`jobsdb verify`: is a database what this release would make of it? Only reads.
 
-Every check is one SELECT in sql/verify/, numbered by its layer, that returns what it finds: object,
-what is missing, what is extra, and the fix. No row means ok. Its header says the rest:
-
-    -- 2180 Every trigger is as released.   number and sentence, as in the name of the file
-    -- so: moves are not proved             what can go wrong
-    -- level: warning                       of its findings: failure (default), warning or note
-    -- extra: warning                       of findings that are only too much; or: ignored
-
-Its one parameter, $1, is what context.sql tells about the database, `ours` (the names jobsdb has in
-schema public) and `facts`: what is expected, from expected.txt (see golden.py), or for the ledger
-the files of the package.
+The checks are SQL (see checks.py). Their one parameter, $1, is what context.sql tells about the
+database, `ours` (the names jobsdb has in schema public) and `facts`: what is expected, from
+expected.txt (see golden.py), or for the ledger the files of the package.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from jobsdb import errors
+from jobsdb import baseline, checks, errors
+from jobsdb.checks import LAYERS, Check, Facts, Finding, Result, load_checks
 from jobsdb.errors import Exit
-from jobsdb.sqlfiles import load, normalise, sql_root
+from jobsdb.sqlfiles import load, sql_root
 
 if TYPE_CHECKING:
     from jobsdb.connect import Connection
-
-Layer = Literal["ledger", "structure", "security", "data", "behaviour"]
-Level = Literal["failure", "warning", "note", "ignored"]
-Word = Literal["ok", "FAIL", "warn", "note", "skip"]
-Facts = dict[str, list[list[str]]]
-
-LAYERS: dict[str, Layer] = {
-    "1": "ledger",
-    "2": "structure",
-    "3": "security",
-    "4": "data",
-    "5": "behaviour",
-}
-WORDS: dict[Level, Word] = {"failure": "FAIL", "warning": "warn", "note": "note"}
 
 AGAIN = "jobsdb migrate --again"
 """Applies the whole present state, though the ledger says that nothing of it has changed."""
@@ -59,73 +38,47 @@ SETTINGS = (
 _BEGIN = (
     # After a first query no code that runs later could make the transaction writable again.
     "begin isolation level read committed read only; select 1;"
-    + SETTINGS
-    # Rather an error than an answer about the rows a policy lets through.
-    + "set local row_security = off;"
-    "set local jit = off;"
     "set local lock_timeout = 5000;"
     "set local statement_timeout = 300000"
 )
+_LOOK = (
+    # All of it ends with the savepoint, whoever's transaction this is.
+    "savepoint jobsdb_verify;"
+    "set transaction read only;"
+    + SETTINGS
+    # Rather an error than an answer about the rows a policy lets through.
+    + "set local row_security = off;"
+    "set local jit = off"
+)
+_LOOKED = "rollback to savepoint jobsdb_verify; release savepoint jobsdb_verify"
+_OPEN, _FAILED = 2, 3  # states of a transaction, in libpq's words INTRANS and INERROR
 _DRIFT = ("22", "3F", "42")
 """Classes of SQLSTATE by which a check itself stumbles over what it looks for."""
 
-
-@dataclass(frozen=True)
-class Check:
-    """One file of sql/verify/."""
-
-    number: str
-    sentence: str
-    so: str
-    level: Level
-    extra: Level
-    path: str
-    sql: str
-
-    @property
-    def layer(self) -> Layer:
-        """The layer its number belongs to."""
-        return LAYERS[self.number[0]]
+_AFTER_COMMIT = ("2140", "2150", "3180", "3190")
+"""What they say of an adopted table may be what `migrate` does to it once it has committed."""
 
 
-@dataclass(frozen=True)
-class Finding:
-    """One thing that is not as it should be."""
-
-    object: str
-    missing: str | None
-    extra: str | None
-    fix: str | None
-    level: Level = "failure"
-
-
-@dataclass
-class Result:
-    """What a check has found; `unreadable` says why it could not look."""
-
-    check: Check
-    findings: list[Finding] = field(default_factory=list)
-    unreadable: str | None = None
-    passed: int = 0
-    """Number of assertions that held (behaviour only)."""
-
-    @property
-    def word(self) -> Word:
-        """The verdict: the worst of its findings."""
-        levels = {finding.level for finding in self.findings}
-        clean: Word = "skip" if self.unreadable else "ok"
-        return next((word for level, word in WORDS.items() if level in levels), clean)
-
-
-def run(database: str | None, layers: Sequence[str], behaviour: bool, yes: bool, fmt: str) -> Exit:
+def run(
+    database: str | None,
+    layers: Sequence[str],
+    behaviour: bool,
+    yes: bool,
+    fmt: str,
+    *,
+    strict: bool = False,
+    baseline_file: Path | None = None,
+) -> Exit:
     """Verify a database and print the result: DONE when clean, NO when a check fails, CONNECT when
     none fails but some could not look.
 
-    `layers` empty means all; `fmt` is text, brief, tap or json. Errors: JobsdbError.
+    `layers` empty means all; `fmt` is brief or one of report.FORMATS; `strict` and `baseline_file`
+    as in the help. Errors: JobsdbError.
     """
     from jobsdb import render, report
     from jobsdb.connect import open_database
 
+    entries = baseline.read(baseline_file) if baseline_file else []
     with open_database(database) as conn:
         results = examine(conn, layers)
         if behaviour:
@@ -133,6 +86,10 @@ def run(database: str | None, layers: Sequence[str], behaviour: bool, yes: bool,
 
             results += proof.prove(conn, yes=yes)
             render.say("the proof was rolled back; only the numbers of sequences have moved on")
+        if strict:
+            checks.be_strict(results)
+        for unused in baseline.apply(entries, results):
+            render.warn(f"{baseline_file}:{unused.line} ignores nothing: {unused}")
         report.show(conn, results, fmt)
     if any(result.word == "FAIL" for result in results):
         return Exit.NO
@@ -148,32 +105,50 @@ def examine(conn: Connection, layers: Sequence[str] = ()) -> list[Result]:
     """
     import psycopg
 
-    checks = [check for check in load_checks() if check.layer in (layers or LAYERS.values())]
     try:
         _run_all(conn, _BEGIN)
-        return inspect(conn, checks)
+        return inspect(conn, _of_layers(layers))
     except psycopg.Error as exc:
         raise errors.from_postgres(exc) from exc
     finally:
         _end(conn)
 
 
-def inspect(conn: Connection, checks: Sequence[Check]) -> list[Result]:
-    """Run checks in the transaction that is open; after an error, in a new one.
+def check(conn: Connection, layers: Sequence[str] = ()) -> list[Result]:
+    """Run the checks of some layers in the transaction that is open, to decide about its commit.
+
+    Neither begins nor ends it: whatever is set or changed ends with a savepoint, and no lock is
+    waited for longer than the transaction's own lock_timeout. What `migrate` does to adopted tables
+    after the commit is left out. Errors: as `inspect`.
+    """
+    adopted = re.compile(r"public\.(kanban_cards|agent_runs)\.jobsdb_")
+    results = inspect(conn, [each for each in _of_layers(layers) if each.number != "1050"])
+    for result in results:
+        if result.check.number in _AFTER_COMMIT:
+            result.findings = [f for f in result.findings if not adopted.match(f.object)]
+    return results
+
+
+def inspect(conn: Connection, some: Sequence[Check]) -> list[Result]:
+    """Run checks in the transaction that is open, and leave it as it was.
 
     Errors: psycopg.Error when it is not about what a check looks at; JobsdbError.
     """
-    facts = expected_facts()
+    facts = checks.expected_facts()
     files = [[file.path, file.sha256] for file in load()]
-    context = describe(conn)
-    context["ours"] = [name for name, _ in facts["ours"]]
-    facts.update({check.number: files for check in checks if check.layer == "ledger"})
-    return [_look(conn, c, {**context, "facts": facts.get(c.number, [])}) for c in checks]
+    _run_all(conn, _LOOK)
+    try:
+        context = describe(conn)
+        context["ours"] = [name for name, _ in facts["ours"]]
+        facts.update({check.number: files for check in some if check.layer == "ledger"})
+        return [_look(conn, c, {**context, "facts": facts.get(c.number, [])}) for c in some]
+    finally:
+        _stop_looking(conn)
 
 
 def describe(conn: Connection) -> dict[str, Any]:
     """What every check is told of the database. Errors: JobsdbError when jobsdb is not there."""
-    row = conn.execute(_text(sql_root() / "verify" / "context.sql").encode()).fetchone()
+    row = conn.execute(checks.text(sql_root() / "verify" / "context.sql").encode()).fetchone()
     context: dict[str, Any] = row[0] if row else {}
     if not context.get("installed"):
         raise errors.JobsdbError(
@@ -193,13 +168,14 @@ def snapshot(conn: Connection) -> Facts:
     """
     try:
         _run_all(conn, _BEGIN)
+        _run_all(conn, _LOOK)
         context = describe(conn)
         context["ours"] = [name for (name,) in conn.execute(_PUBLIC_NAMES)]
         facts: Facts = {"ours": [[name, ""] for name in context["ours"]]}
-        for check in load_checks():
-            if "'facts'" in check.sql and check.layer != "ledger":
-                rows = _ask(conn, check, {**context, "facts": []})
-                facts[check.number] = [[row[0], row[2]] for row in rows]
+        for each in load_checks():
+            if "'facts'" in each.sql and each.layer != "ledger":
+                rows = _ask(conn, each, {**context, "facts": []})
+                facts[each.number] = [[row[0], row[2]] for row in rows]
         return facts
     finally:
         _end(conn)
@@ -214,20 +190,8 @@ _PUBLIC_NAMES = (
 )
 
 
-def load_checks(folder: Path | None = None) -> list[Check]:
-    """The checks in a folder, sql/verify/ by default, in order of their numbers."""
-    folder = sql_root() / "verify" if folder is None else folder
-    return [_read(path) for path in sorted(folder.glob("[0-9]*.sql"))]
-
-
-def expected_facts() -> Facts:
-    """The golden expectations: [object, definition] pairs by number of the check."""
-    facts: Facts = {}
-    for line in _text(sql_root() / "verify" / "expected.txt").splitlines():
-        if line and not line.startswith("#"):
-            number, *fact = line.split("\t")
-            facts.setdefault(number, []).append(fact)
-    return facts
+def _of_layers(layers: Sequence[str]) -> list[Check]:
+    return [check for check in load_checks() if check.layer in (layers or LAYERS.values())]
 
 
 def _look(conn: Connection, check: Check, context: dict[str, Any]) -> Result:
@@ -240,8 +204,8 @@ def _look(conn: Connection, check: Check, context: dict[str, Any]) -> Result:
         state = exc.sqlstate or ""
         if not state.startswith(_DRIFT):
             raise
-        _end(conn)
-        _run_all(conn, _BEGIN)
+        _stop_looking(conn)
+        _run_all(conn, _LOOK)
         said = errors.first_line(str(exc))
         if state == "42501":
             return Result(check, unreadable=said)
@@ -268,29 +232,15 @@ def _run_all(conn: Connection, text: str) -> None:
         pass
 
 
+def _stop_looking(conn: Connection) -> None:
+    """Back to before _LOOK, unless the connection is lost: then that is the error to tell."""
+    import psycopg
+
+    if not conn.closed and conn.info.transaction_status in (_OPEN, _FAILED):
+        with suppress(psycopg.OperationalError):
+            _run_all(conn, _LOOKED)
+
+
 def _end(conn: Connection) -> None:
     if not conn.closed and conn.info.transaction_status != 0:
         conn.execute("rollback")
-
-
-def _read(path: Path) -> Check:
-    """A check, with what its header says."""
-    sql = _text(path)
-    header = sql.split("\nselect", 1)[0].split("\nwith", 1)[0]
-    first = re.match(r"-- (\d{4}) (.+)\.\n", sql)
-    if first is None:
-        raise errors.JobsdbError(
-            f"{path.name} does not begin with its number and sentence", code=Exit.INTERNAL
-        )
-    said = {key: " ".join(text.split("\n--")) for key, text in _HEADER.findall(header)}
-    level: Level = said.get("level", "failure")  # type: ignore[assignment]
-    extra: Level = said.get("extra", level)  # type: ignore[assignment]
-    so = " ".join(said.get("so", "").split())
-    return Check(first[1], first[2], so, level, extra, f"verify/{path.name}", sql)
-
-
-_HEADER = re.compile(r"^-- (so|level|extra): (.+(?:\n--     .+)*)", re.MULTILINE)
-
-
-def _text(path: Path) -> str:
-    return normalise(path.read_bytes())

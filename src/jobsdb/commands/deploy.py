@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import click
 
-from jobsdb.errors import Exit
+from jobsdb.errors import Exit, UsageError
 from jobsdb.options import database_option, debug_option, json_option, patience_options
 
 
@@ -86,8 +87,26 @@ def migrate(
 )  # fmt: skip
 @click.option("--yes", is_flag=True, help="Allow --behaviour on a database that has jobs.")
 @click.option(
-    "--format", "fmt", type=click.Choice(["text", "tap", "json"]), default="text",
-    show_default=True, help="Form of the result.",
+    "--local", is_flag=True,
+    help="Check this release on a throw-away PostgreSQL: migrate, verify, --behaviour.",
+)  # fmt: skip
+@click.option(
+    "--with", "application", metavar="DIR",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="With --local: run the SQL migrations of your application (DIR/*.sql) before.",
+)  # fmt: skip
+@click.option(
+    "--strict", is_flag=True,
+    help="What others have added to our tables (triggers, policies, indexes, columns, rights)"
+    " fails, too.",
+)  # fmt: skip
+@click.option(
+    "--baseline", metavar="FILE", type=click.Path(path_type=Path),
+    help="Findings that do not count; each line is: NUMBER [OBJECT] # why.",
+)  # fmt: skip
+@click.option(
+    "--format", "fmt", type=click.Choice(["text", "tap", "json", "junit", "github"]),
+    default="text", show_default=True, help="Form of the result.",
 )  # fmt: skip
 @json_option
 @debug_option
@@ -96,6 +115,10 @@ def verify(
     layers: tuple[str, ...],
     behaviour: bool,
     yes: bool,
+    local: bool,
+    application: Path | None,
+    strict: bool,
+    baseline: Path | None,
     fmt: str,
     as_json: bool,
 ) -> int:
@@ -107,12 +130,29 @@ def verify(
     \b
     Examples:
       jobsdb verify
-      jobsdb verify --layer structure --layer security
+      jobsdb verify --layer structure --layer security --strict
       jobsdb verify --behaviour --format tap
+      jobsdb verify --local --with supabase/migrations --format github
     """
     from jobsdb import verify as verification
 
-    return verification.run(database, layers, behaviour, yes, "json" if as_json else fmt)
+    if local and database is not None:
+        raise UsageError("--local has a database of its own, so -d means nothing")
+    if application is not None and not local:
+        raise UsageError("--with is for --local", hint="Add --local.")
+    form = "json" if as_json else fmt
+    with _stage(application) if local else nullcontext(database) as where:
+        return verification.run(
+            where, layers, behaviour or local, yes or local, form,
+            strict=strict, baseline_file=baseline,
+        )  # fmt: skip
+
+
+def _stage(application: Path | None) -> AbstractContextManager[str]:
+    """The throw-away database of `verify --local`, with every step shown."""
+    from jobsdb import throwaway
+
+    return throwaway.database(application)
 
 
 @click.command(short_help="Show what is installed, what is pending, how campaigns stand.")
