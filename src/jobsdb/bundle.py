@@ -52,6 +52,7 @@ def update(name: str, needs: Mapping[str, str], files: Sequence[SqlFile]) -> str
     applied as a whole; a migration only where it is missing.
     """
     own = [file for file in files if file.path not in needs]
+    own.sort(key=lambda file: file.kind == "present")  # as `jobsdb migrate` does
     pending = {file.path for file in migrations(own)}
     executes = "\n".join(
         f"    if not v_known ? '{file.path}' then\n{_execute(file, own)}    end if;\n"
@@ -124,6 +125,12 @@ def checksum(rest: str) -> str:
     return hashlib.sha256(rest.encode()).hexdigest()
 
 
+def fill(frame: Path, values: Mapping[str, str]) -> str:
+    """A text with every @NAME@ in it replaced."""
+    pieces = normalise(frame.read_bytes()).split("@")
+    return "".join(values[p] if place % 2 else p for place, p in enumerate(pieces))
+
+
 def _base(
     number: int, names: Sequence[str], heads: Mapping[int, SqlFile], files: Sequence[SqlFile]
 ) -> str:
@@ -164,8 +171,7 @@ def _fill(own: Sequence[SqlFile], values: Mapping[str, str]) -> str:
         "HASHES": ",\n".join(f"    '{file.sha256}'" for file in own),
         **values,
     }
-    pieces = normalise(Path(__file__).with_name("bundle.sql").read_bytes()).split("@")
-    text = "".join(everything[p] if place % 2 else p for place, p in enumerate(pieces))
+    text = fill(Path(__file__).with_name("bundle.sql"), everything)
     first, _, rest = text.partition("\n")
     return f"{first}\n{SUM}{checksum(rest)}\n{rest}"
 
