@@ -300,7 +300,7 @@ HOSTILE_SETTINGS = [
 ]
 REFUSED_SETTINGS = [
     ("default_transaction_read_only = on", "in a transaction that only reads"),
-    ("statement_timeout = '30ms'", "a statement_timeout of 30ms is too short"),
+    ("statement_timeout = '1s'", "a statement_timeout of 1s is too short"),
     ("client_encoding = 'LATIN1'", "this file was sent as LATIN1, but it is UTF-8"),
     ("client_encoding = 'WIN1252'", "this file was sent as WIN1252, but it is UTF-8"),
 ]
@@ -353,6 +353,16 @@ class TestWhatASessionMayHaveSet:
         assert told in psql(empty_url, "-f", str(tmp_path / "file.sql")).stderr
         reset(empty_url)
         assert is_untouched(empty_url)
+
+    def test_a_clock_that_is_shorter_still_stops_it_before_anything_is_done(
+        self, empty_url: str
+    ) -> None:
+        for timeout in ("1ms", "5ms", "30ms"):
+            with psycopg.connect(empty_url, autocommit=True) as conn:
+                conn.execute(f"set statement_timeout = '{timeout}'")
+                with pytest.raises(psycopg.Error, match=r"statement[_ ]timeout"):
+                    conn.execute(TEXTS[NAMES[0]])
+            assert is_untouched(empty_url)
 
     def test_the_advice_it_gives_helps(self, empty_url: str, url: str, tmp_path: Path) -> None:
         name = database(empty_url)

@@ -65,11 +65,8 @@ begin
       hint = 'Run `set default_transaction_read_only = off;` by itself first, in the same session'
         ' (psql: PGOPTIONS="-c default_transaction_read_only=off"), or run `jobsdb migrate`.';
   end if;
-  if (
-    select s.setting::int between 1 and 4999
-    from pg_catalog.pg_settings as s
-    where s.name = 'statement_timeout'
-  ) then
+  if pg_catalog.current_setting('statement_timeout')::interval > '0'
+    and pg_catalog.current_setting('statement_timeout')::interval < '5s' then
     raise exception using
       errcode = 'JB090',
       message = pg_catalog.format(
