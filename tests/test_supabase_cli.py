@@ -202,11 +202,9 @@ def test_lint_finds_no_error(supabase: Supabase, url: str, project: Path) -> Non
             pytest.skip("the server has no plpgsql_check, with which it lints")
         folder.write(project, datetime.now(UTC))
         push(supabase)
-        admin.execute(
-            "create schema if not exists lint; create extension plpgsql_check schema lint"
-        )
+        admin.execute("create extension plpgsql_check")
         done = supabase("db", "lint", "--level", "error", "--fail-on", "error")
-        admin.execute("drop extension plpgsql_check; drop schema lint")
+        admin.execute("drop extension plpgsql_check")
     found = json.loads(done.stdout[done.stdout.index("[") :]) if "[" in done.stdout else []
     assert [(f["function"], f["issues"]) for f in found] == []
     assert done.returncode == 0, done.stdout + done.stderr
