@@ -65,9 +65,13 @@ def read(path: Path) -> Folder:
             _, second, rest = [*text.split("\n", 2), "", ""][:3]
             if second != bundle.SUM + bundle.checksum(rest):
                 found.edited.append(file.name)
-            head = rest.partition("\ndo $")[0]
-            found.brings.update({name: sha256 for sha256, name in _CONTENT.findall(head)})
+            found.brings.update(contents(text))
     return found
+
+
+def contents(text: str) -> dict[str, str]:
+    """The files of sql/ that a file says it contains, with their hashes."""
+    return {name: sha256 for sha256, name in _CONTENT.findall(text)}
 
 
 def check(path: Path, files: Sequence[SqlFile] | None = None) -> list[Finding]:
