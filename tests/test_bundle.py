@@ -3,8 +3,11 @@
 import os
 import shutil
 import subprocess
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Timer
 
 import psycopg
 import pytest
@@ -87,6 +90,14 @@ def refusal(url: str, text: str) -> psycopg.Error:
     with pytest.raises(psycopg.Error) as caught:
         in_one_simple_query(url, text)
     return caught.value
+
+
+def until(condition: Callable[[], bool]) -> None:
+    """Wait for something that will happen in another session."""
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline, "it never happened"
+        time.sleep(0.02)
 
 
 def notices(url: str, text: str) -> list[str]:
@@ -237,12 +248,188 @@ class TestRefusals:
     def test_two_deployments_at_once_wait_for_each_other(self, empty_url: str) -> None:
         with psycopg.connect(empty_url) as holder:
             holder.execute("select pg_advisory_xact_lock(%s)", (migrate.LOCK_KEY,))
-            waiting = "set statement_timeout = '300ms';"
-            with psycopg.connect(empty_url, autocommit=True) as conn:
-                conn.execute(waiting)
-                with pytest.raises(psycopg.errors.QueryCanceled):
+            with ThreadPoolExecutor(1) as pool:
+                waiting = pool.submit(in_one_simple_query, empty_url, TEXTS[NAMES[0]])
+                query = "select count(*) from pg_locks where locktype = 'advisory' and not granted"
+                until(lambda: value(empty_url, query) == 1)
+                assert is_untouched(empty_url)
+                holder.commit()
+                waiting.result(timeout=60)
+        assert not is_untouched(empty_url)
+
+    def test_where_it_could_not_see_what_another_does_it_refuses_at_once(
+        self, empty_url: str
+    ) -> None:
+        """A snapshot that is older than the lock shows neither tables nor ledger of the other."""
+        begin = "begin isolation level serializable; select 1"
+        with psycopg.connect(empty_url, autocommit=True) as conn:
+            conn.execute(begin)
+            with psycopg.connect(empty_url) as holder:
+                holder.execute("select pg_advisory_xact_lock(%s)", (migrate.LOCK_KEY,))
+                with pytest.raises(psycopg.Error, match="another deployment is running") as busy:
                     conn.execute(TEXTS[NAMES[0]])
+            conn.execute("rollback")
+            assert busy.value.sqlstate == "JB090"
+            assert is_untouched(empty_url)
+            conn.execute(begin)
+            in_one_simple_query(empty_url, TEXTS[NAMES[0]])
+            with pytest.raises(psycopg.Error, match="another deployment is running"):
+                conn.execute(TEXTS[NAMES[0]])
+            conn.execute("rollback")
+            conn.execute(begin)
+            conn.execute(f"{TEXTS[NAMES[1]]}; commit")
+        assert list(ledger(empty_url))[-1] in TEXTS[NAMES[1]]
+
+
+# What a role or a database may have set, and of what a file says so instead of working.
+HOSTILE_SETTINGS = [
+    "default_transaction_isolation = 'serializable'",
+    "default_transaction_isolation = 'repeatable read'",
+    "default_transaction_deferrable = on",
+    "search_path = evil, pg_catalog, public",
+    "lock_timeout = '1ms'",
+    "idle_in_transaction_session_timeout = '1ms'",
+    "standard_conforming_strings = off",
+    "check_function_bodies = off",
+    "transform_null_equals = on",
+    "quote_all_identifiers = on",
+    "row_security = off",
+    "datestyle = 'German'",
+    "bytea_output = 'escape'",
+    "client_min_messages = error",
+]
+REFUSED_SETTINGS = [
+    ("default_transaction_read_only = on", "in a transaction that only reads"),
+    ("statement_timeout = '1s'", "a statement_timeout of 1s is too short"),
+    ("client_encoding = 'LATIN1'", "this file was sent as LATIN1, but it is UTF-8"),
+    ("client_encoding = 'WIN1252'", "this file was sent as WIN1252, but it is UTF-8"),
+]
+
+
+def reset(url: str) -> None:
+    """Forget what was set for a database."""
+    with psycopg.connect(url, autocommit=True) as conn:
+        conn.execute("set default_transaction_read_only = off")
+        conn.execute(f"alter database {database(url)} reset all")
+
+
+class TestWhatASessionMayHaveSet:
+    def test_it_makes_no_difference(self, empty_url: str, url: str, by_psql: Route) -> None:
+        """All at once, by psql and as an editor sends it."""
+        execute(empty_url, "create schema evil; create function evil.now() returns int return 1")
+        name = database(empty_url)
+        for setting in HOSTILE_SETTINGS:
+            execute(empty_url, f"alter database {name} set {setting}")
+        for number, text in enumerate(TEXTS.values()):
+            (by_psql if number % 2 else in_one_simple_query)(empty_url, text)
+        execute(empty_url, f"alter database {name} reset all; drop schema evil cascade")
+        assert differences(empty_url, url) == []
+        assert ledger(empty_url) == ledger(url)
+
+    @pytest.mark.parametrize("setting", HOSTILE_SETTINGS)
+    def test_each_alone_makes_no_difference(self, empty_url: str, url: str, setting: str) -> None:
+        execute(empty_url, "create schema evil; create function evil.now() returns int return 1")
+        execute(empty_url, f"alter database {database(empty_url)} set {setting}")
+        for text in TEXTS.values():
+            in_one_simple_query(empty_url, text)
+        execute(empty_url, f"alter database {database(empty_url)} reset all")
+        execute(empty_url, "drop schema evil cascade")
+        assert differences(empty_url, url) == []
+
+    @pytest.mark.parametrize(("setting", "told"), REFUSED_SETTINGS)
+    def test_what_one_statement_cannot_change_is_said_and_nothing_done(
+        self, empty_url: str, setting: str, told: str, tmp_path: Path
+    ) -> None:
+        name = database(empty_url)
+        execute(empty_url, f"alter database {name} set {setting}")
+        with psycopg.connect(empty_url, autocommit=True) as conn:
+            if "encoding" in setting:  # psycopg asks for its own: as psql, it would not
+                conn.execute(f"set {setting}")
+            result = conn.pgconn.exec_(TEXTS[NAMES[0]].encode())
+        said = result.error_message.decode("latin-1")
+        assert told in said
+        assert "set" in said.partition("HINT:")[2]
+        (tmp_path / "file.sql").write_text(TEXTS[NAMES[0]])
+        assert told in psql(empty_url, "-f", str(tmp_path / "file.sql")).stderr
+        reset(empty_url)
         assert is_untouched(empty_url)
+
+    def test_a_clock_that_is_shorter_still_stops_it_before_anything_is_done(
+        self, empty_url: str
+    ) -> None:
+        for timeout in ("1ms", "5ms", "30ms"):
+            with psycopg.connect(empty_url, autocommit=True) as conn:
+                conn.execute(f"set statement_timeout = '{timeout}'")
+                with pytest.raises(psycopg.Error, match=r"statement[_ ]timeout"):
+                    conn.execute(TEXTS[NAMES[0]])
+            assert is_untouched(empty_url)
+
+    def test_the_advice_it_gives_helps(self, empty_url: str, url: str, tmp_path: Path) -> None:
+        name = database(empty_url)
+        for setting, _ in REFUSED_SETTINGS[:3]:
+            with psycopg.connect(empty_url, autocommit=True) as conn:
+                conn.execute("set default_transaction_read_only = off")
+                conn.execute(f"alter database {name} set {setting}")
+        for file, text in TEXTS.items():
+            (tmp_path / file).write_text(
+                "set default_transaction_read_only = off; set statement_timeout = 0;"
+                f" set client_encoding = 'UTF8';\n{text}"
+            )
+            done = psql(empty_url, "-f", str(tmp_path / file))
+            assert "ERROR" not in done.stderr, done.stderr
+        reset(empty_url)
+        assert differences(empty_url, url) == []
+
+    def test_a_standby_is_told_apart_from_a_session_that_only_reads(self) -> None:
+        """The order of the questions: on a standby every transaction only reads."""
+        text = TEXTS[NAMES[0]]
+        assert 0 < text.index("pg_is_in_recovery()") < text.index("'transaction_read_only'")
+
+
+class TestWhatEditorsDoToFiles:
+    @pytest.mark.parametrize("name", ROUTES)
+    def test_line_ends_of_windows_make_no_difference(
+        self, empty_url: str, url: str, name: str, request: pytest.FixtureRequest
+    ) -> None:
+        send = route(request, name)
+        for text in TEXTS.values():
+            send(empty_url, text.replace("\n", "\r\n"))
+        assert differences(empty_url, url) == []
+        assert ledger(empty_url) == ledger(url)
+
+    def test_psql_reads_over_a_byte_order_mark(
+        self, empty_url: str, url: str, by_psql: Route
+    ) -> None:
+        for text in TEXTS.values():
+            by_psql(empty_url, "\ufeff" + text.replace("\n", "\r\n"))
+        assert differences(empty_url, url) == []
+
+    def test_pasted_with_a_byte_order_mark_nothing_is_done(self, empty_url: str) -> None:
+        assert refusal(empty_url, "\ufeff" + TEXTS[NAMES[0]]).sqlstate == "42601"
+        assert is_untouched(empty_url)
+
+    @pytest.mark.parametrize("part", [0.3, 0.6, 0.9, 0.999])
+    def test_a_part_of_a_file_does_nothing(self, empty_url: str, part: float) -> None:
+        """A paste that was cut short."""
+        text = TEXTS[NAMES[0]]
+        assert refusal(empty_url, text[: int(len(text) * part)]).sqlstate == "42601"
+        assert is_untouched(empty_url)
+
+    def test_a_file_killed_at_any_moment_has_done_nothing(self, empty_url: str) -> None:
+        text = TEXTS[NAMES[0]]
+        for seconds in (0.02, 0.05, 0.1, 0.2):
+            with psycopg.connect(empty_url, autocommit=True) as conn:
+                timer = Timer(seconds, conn.cancel_safe)
+                timer.start()
+                try:
+                    conn.execute(text)
+                except psycopg.errors.QueryCanceled:
+                    assert is_untouched(empty_url)
+                else:
+                    break
+                finally:
+                    timer.join()
+        in_one_simple_query(empty_url, text)
 
 
 class TestWriting:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
+from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 
+from jobsdb import __version__
 from jobsdb.errors import Exit, UsageError
 from jobsdb.options import database_option, debug_option, json_option, patience_options
 
@@ -176,23 +178,59 @@ def status(database: str | None, as_json: bool) -> Exit:
         return state.run(conn, as_json=as_json)
 
 
-@click.command(short_help="Write SQL files that install jobsdb by hand.")
-@click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
+@click.command(short_help="Write SQL files that install jobsdb by hand, or take it out.")
+@click.argument("path", metavar="[PATH]", required=False, type=click.Path(path_type=Path))
+@click.option(
+    "--supabase", is_flag=True,
+    help="PATH has files of an older release: leave them, add one that has the rest.",
+)  # fmt: skip
+@click.option(
+    "--check", is_flag=True,
+    help="Write nothing: exit code 1 when the files in PATH are not what this release needs.",
+)  # fmt: skip
+@click.option(
+    "--uninstall", is_flag=True,
+    help="Write the SQL that takes jobsdb out of a database, to the file PATH or to stdout.",
+)  # fmt: skip
 @debug_option
-def bundle(directory: Path) -> Exit:
+def bundle(path: Path | None, supabase: bool, check: bool, uninstall: bool) -> Exit:
     """Write five self-contained SQL files that install jobsdb without this command.
 
-    Run them in the order of their names by psql -f, in an SQL editor, or by supabase db push.
-    Files that jobsdb did not write are never overwritten.
+    PATH is a folder. Run the files in the order of their names by psql -f, in an SQL editor, or by
+    supabase db push. Files that jobsdb did not write are never overwritten.
 
     \b
     Examples:
-      jobsdb bundle supabase/migrations
       jobsdb bundle by-hand
+      jobsdb bundle --supabase supabase/migrations
+      jobsdb bundle --check supabase/migrations
+      jobsdb bundle --uninstall uninstall.sql
     """
+    if uninstall and (supabase or check):
+        raise click.UsageError("--uninstall stands alone")
+    if path is None and not uninstall:
+        raise click.MissingParameter(param_hint="'PATH'", param_type="argument")
     from jobsdb import bundle as bundling
-    from jobsdb import render
+    from jobsdb import folder, render
+    from jobsdb import uninstall as uninstalling
 
-    for path, written in bundling.write(directory):
-        render.out(f"{'written  ' if written else 'unchanged'}  {path}")
+    if path is None:
+        click.echo(uninstalling.build(), nl=False)
+        return Exit.DONE
+    if uninstall:
+        uninstalling.write(path)
+        render.out(f"written    {path}")
+        return Exit.DONE
+    if check:
+        found = folder.check(path)
+        for finding in found:
+            render.out(f"{finding.word:9}  {finding.name}: {finding.why}")
+        if found:
+            render.say(f"next: jobsdb bundle --supabase {path}")
+        else:
+            render.out(f"{path} has what release {__version__} needs.")
+        return Exit.NO if found else Exit.DONE
+    written = folder.write(path, datetime.now(UTC)) if supabase else bundling.write(path)
+    for file, new in written:
+        render.out(f"{'written  ' if new else 'unchanged'}  {file}")
     return Exit.DONE
