@@ -2,14 +2,14 @@
 -- triggers of its tables call. What an extension has made is not moved.
 insert into jobsdb_before.moved (class_id, object_id, kind, old_name)
 select
-  'pg_catalog.pg_class'::regclass,
+  'pg_catalog.pg_class'::regclass as class_id,
   c.oid,
   case c.relkind
     when 'v' then 'view'
     when 'm' then 'materialized view'
     when 'f' then 'foreign table'
     else 'table'
-  end,
+  end as kind,
   c.relname
 from pg_catalog.pg_class as c
 where
@@ -22,9 +22,9 @@ where
 
 insert into jobsdb_before.moved (class_id, object_id, kind, old_name)
 select
-  'pg_catalog.pg_type'::regclass,
+  'pg_catalog.pg_type'::regclass as class_id,
   t.oid,
-  'type',
+  'type' as kind,
   t.typname
 from pg_catalog.pg_type as t
 where
@@ -34,9 +34,9 @@ where
 
 insert into jobsdb_before.moved (class_id, object_id, kind, old_name)
 select
-  'pg_catalog.pg_proc'::regclass,
+  'pg_catalog.pg_proc'::regclass as class_id,
   p.oid,
-  'routine',
+  'routine' as kind,
   p.proname
 from pg_catalog.pg_proc as p
 where

@@ -1,7 +1,8 @@
--- What else hangs on the old objects? They move with their identity, so whatever the catalog knows to
--- depend on them would silently go on with the old rows: it is named and refused, never dropped. Not
--- in the way: triggers of other tables (switched off if they keep counts), the links of the host's
--- two tables (replaced), columns of the old types (these are then renamed in place), publications.
+-- What else hangs on the old objects? They move with their identity, so whatever the catalog knows
+-- to depend on them would silently go on with the old rows: it is named and refused, never dropped.
+-- Not in the way: triggers of other tables (switched off if they keep counts), the links of the
+-- host's two tables (replaced), columns of the old types (these are then renamed in place),
+-- publications.
 create table jobsdb_before.parts as
 select
   m.class_id,
@@ -31,7 +32,9 @@ select distinct
   -- The relation it is a part of, if it is one.
   case d.classid
     when 'pg_catalog.pg_class'::regclass
-      then coalesce((select i.indrelid from pg_catalog.pg_index as i where i.indexrelid = d.objid), d.objid)
+      then coalesce(
+        (select i.indrelid from pg_catalog.pg_index as i where i.indexrelid = d.objid), d.objid
+      )
     when 'pg_catalog.pg_rewrite'::regclass
       then (select r.ev_class from pg_catalog.pg_rewrite as r where r.oid = d.objid)
     when 'pg_catalog.pg_constraint'::regclass
@@ -66,6 +69,14 @@ where
     'pg_catalog.pg_trigger'::regclass,
     'pg_catalog.pg_publication_rel'::regclass,
     'pg_catalog.pg_statistic_ext'::regclass
+  )
+  or (
+    d.class_id = 'pg_catalog.pg_constraint'::regclass
+    and exists (
+      select from pg_catalog.pg_constraint as k
+      inner join jobsdb_before.parts as p on k.contypid = p.object_id
+      where k.oid = d.object_id
+    )
   )
   or (
     d.class_id = 'pg_catalog.pg_constraint'::regclass
@@ -112,7 +123,7 @@ begin
       )
     )
     union
-    select format('%s is made by an extension', pg_catalog.pg_describe_object(m.class_id, m.object_id, 0))
+    select pg_catalog.pg_describe_object(m.class_id, m.object_id, 0) || ' is of an extension'
     from jobsdb_before.moved as m
     inner join pg_catalog.pg_depend as d
       on d.classid = m.class_id and d.objid = m.object_id and d.deptype = 'e'

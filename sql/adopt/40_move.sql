@@ -1,6 +1,6 @@
--- The move itself. Every statement that undoes something is written down before it is done; way_back
--- runs by place: 10 what jobsdb made goes, 20 to 22 objects return, 30 rights, 40 to 53 the links of the
--- host's tables, 60 triggers, 90 this schema goes.
+-- The move itself. Whatever undoes a statement is written down with it; way_back runs by place: 10
+-- what jobsdb made goes, 20 to 22 objects return, 30 their rights, 40 to 53 the links of the host's
+-- tables, 60 triggers, 90 this schema goes.
 do $$
 declare
   v_role text;
@@ -44,7 +44,9 @@ begin
   left join pg_catalog.pg_roles as r on r.oid = x.grantee
   union all
   select 30, format(
-    'grant execute on routine %s to %s', p.oid::regprocedure, coalesce(quote_ident(r.rolname), 'public')
+    'grant execute on routine %s to %s',
+    p.oid::regprocedure,
+    coalesce(quote_ident(r.rolname), 'public')
   )
   from pg_catalog.pg_proc as p
   inner join jobsdb_before.moved as m on m.object_id = p.oid
@@ -72,8 +74,10 @@ begin
         m.object_id is not null
         or exists (select from jobsdb_before.moved as f where f.object_id = p.oid)
         or p.prosrc ~* '\mupdate\s+(only\s+)?("?public"?\s*\.\s*)?"?jobs"?\M'
-        or p.prosrc
-          ~* '\mrefresh\s+materialized\s+view\s+(concurrently\s+)?("?public"?\s*\.\s*)?"?job_metrics"?\M'
+        or p.prosrc ~* (
+          '\mrefresh\s+materialized\s+view\s+(concurrently\s+)?'
+          || '("?public"?\s*\.\s*)?"?job_metrics"?\M'
+        )
       )
     order by t.tgrelid::regclass::text, t.tgname
   loop

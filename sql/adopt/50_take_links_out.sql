@@ -56,7 +56,9 @@ begin
   where a.attrelid = to_regclass('public.kanban_cards') and not a.attisdropped;
 
   if v_type_name is not null and (v_has_job_id or v_task_id_type is not null) then
-    execute format('alter table jobsdb_before.card_links alter column id type %s using null', v_type_name);
+    execute format(
+      'alter table jobsdb_before.card_links alter column id type %s using null', v_type_name
+    );
     execute format(
       'insert into jobsdb_before.card_links (id, job_id, task_id, state)'
       || ' select k.id, %1$s, %2$s, to_jsonb(k.*) ->> ''state'' from public.kanban_cards as k'
@@ -133,7 +135,9 @@ begin
   from pg_catalog.pg_attribute as a
   where a.attrelid = to_regclass('public.agent_runs') and not a.attisdropped;
   if v_type_name is not null and v_has_job_id then
-    execute format('alter table jobsdb_before.run_links alter column id type %s using null', v_type_name);
+    execute format(
+      'alter table jobsdb_before.run_links alter column id type %s using null', v_type_name
+    );
     insert into jobsdb_before.run_links (id, job_id)
     select r.id, r.job_id
     from public.agent_runs as r

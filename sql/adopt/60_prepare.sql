@@ -106,7 +106,7 @@ begin
 end;
 $$;
 
--- The tasks of a job, or one of them. Times, output and attempts are those of the old row; work that
+-- The tasks of a job, or one of them. Times, output and retries are those of the old row; work that
 -- nobody will do any more, in a job that has succeeded, is skipped.
 create function jobsdb_before.take_tasks(
   job_id uuid,
@@ -132,7 +132,9 @@ begin
     coalesce(nullif(o.task -> 'input', 'null'), '{}'),
     case
       when jsonb_typeof(o.task -> 'depends_on') = 'array'
-        then array(select d.step::int from jsonb_array_elements_text(o.task -> 'depends_on') as d (step))
+        then array(
+          select d.step::int from jsonb_array_elements_text(o.task -> 'depends_on') as d (step)
+        )
     end,
     case when o.task ->> 'priority' ~ '^-?[0-9]{1,9}$' then (o.task ->> 'priority')::int else 0 end,
     case when o.task ->> 'max_retries' ~ '^[0-9]{1,9}$' then (o.task ->> 'max_retries')::int end,
@@ -153,7 +155,12 @@ begin
     started_at = (m.task ->> 'started_at')::timestamptz,
     finished_at = case
       when m.status in ('done', 'error', 'skipped')
-        then coalesce(m.task ->> 'finished_at', m.task ->> 'updated_at', m.task ->> 'started_at', m.task ->> 'created_at')::timestamptz
+        then coalesce(
+          m.task ->> 'finished_at',
+          m.task ->> 'updated_at',
+          m.task ->> 'started_at',
+          m.task ->> 'created_at'
+        )::timestamptz
     end,
     output = nullif(m.task -> 'output', 'null'),
     error_message = m.task ->> 'error_message'
@@ -230,7 +237,9 @@ begin
     (n.state = 'approved', 'it was approved and is in_review again: a person has to approve it'),
     (
       n.old_task_id is not null and n.task_id is null,
-      'linked to its job only: task ' || n.old_task_id || ' was not taken over, or is of another job'
+      format(
+        'linked to its job only: task %s was not taken over, or is of another job', n.old_task_id
+      )
     )
   ) as r (is_so, reason)
   where r.is_so;

@@ -2,15 +2,15 @@
 -- is complete, and the metrics know the jobs.
 insert into jobsdb_before.not_adopted (entity, entity_id, job_id, reason)
 select
-  'card',
-  l.id::text,
-  l.target_job_id,
+  'card' as entity,
+  l.id::text as entity_id,
+  l.target_job_id as job_id,
   case
     when a.is_adopted and l.state not in ('rejected', 'done')
       then format('not linked any more: it is %s, and its job has succeeded', l.state)
     when a.is_adopted then 'not linked any more: there is no such card of the job''s organisation'
     else 'not linked any more: its job was not taken over'
-  end
+  end as reason
 from jobsdb_before.card_links as l
 left join jobsdb_before.adopted_jobs as a on l.target_job_id = a.job_id
 where
@@ -20,10 +20,10 @@ where
   )
 union all
 select
-  'run',
-  l.id::text,
+  'run' as entity,
+  l.id::text as entity_id,
   l.job_id,
-  'not linked any more: its job was not taken over'
+  'not linked any more: its job was not taken over' as reason
 from jobsdb_before.run_links as l
 where
   not l.is_taken
@@ -33,18 +33,18 @@ where
 
 insert into jobsdb_before.not_adopted (entity, entity_id, job_id, reason)
 select
-  'task',
-  i.old_id::text,
+  'task' as entity,
+  i.old_id::text as entity_id,
   i.job_id,
-  'there is no such job'
+  'there is no such job' as reason
 from jobsdb_before.task_ids as i
 where not exists (select from jobsdb_before.adopted_jobs as a where a.job_id = i.job_id);
 
 insert into jobsdb_before.said (sentence)
 select
   format(
-    '%s tasks run by plain SQL, without a lease: end them, or let others have them (update job_tasks'
-    || ' set status = ''pending'' …)',
+    '%s tasks run by plain SQL, without a lease: end them, or let others have them'
+    || ' (update job_tasks set status = ''pending'' …)',
     count(*)
   )
 from public.job_tasks as t
@@ -74,18 +74,17 @@ values
   $way$do $back$
 declare
   v_item record;
+  v_is_used boolean;
 begin
-  -- The host's tables lose what begins with jobsdb_; links to new jobs are taken out quietly.
+  -- The host's tables lose what begins with jobsdb_.
   for v_item in
-    select t.tgrelid::regclass as table_name, t.tgname, starts_with(t.tgname::text, 'jobsdb_') as is_ours
+    select t.tgrelid::regclass as table_name, t.tgname
     from pg_trigger as t
     where t.tgrelid in (to_regclass('public.kanban_cards'), to_regclass('public.agent_runs'))
       and not t.tgisinternal
-      and t.tgenabled <> 'D'
+      and starts_with(t.tgname::text, 'jobsdb_')
   loop
-    if v_item.is_ours then
-      execute format('drop trigger %I on %s', v_item.tgname, v_item.table_name);
-    end if;
+    execute format('drop trigger %I on %s', v_item.tgname, v_item.table_name);
   end loop;
   for v_item in
     select k.conrelid::regclass as table_name, k.conname
@@ -101,12 +100,10 @@ begin
   for v_item in
     select h.table_name from jobsdb.host_tables as h where h.made_by_jobsdb
   loop
-    begin
-      execute format(
-        'do $$ begin if not exists (select from public.%1$I) then drop table public.%1$I; end if; end $$',
-        v_item.table_name
-      );
-    end;
+    execute format('select exists (select from public.%I)', v_item.table_name) into v_is_used;
+    if not v_is_used then
+      execute format('drop table public.%I', v_item.table_name);
+    end if;
   end loop;
   drop schema jobsdb cascade;
   drop view if exists
@@ -136,13 +133,13 @@ $back$$way$
 -- The host's triggers do not see the links return either.
 insert into jobsdb_before.way_back (place, statement)
 select
-  40,
-  format('alter table %s disable trigger %I', q.table_name, q.trigger_name)
+  40 as place,
+  format('alter table %s disable trigger %I', q.table_name, q.trigger_name) as statement
 from jobsdb_before.quiet_triggers as q
 union all
 select
-  53,
-  format('alter table %s %s trigger %I', q.table_name, q.enable, q.trigger_name)
+  53 as place,
+  format('alter table %s %s trigger %I', q.table_name, q.enable, q.trigger_name) as statement
 from jobsdb_before.quiet_triggers as q;
 
 -- Every job is measured, and nothing of the copying is left but its record.

@@ -1,6 +1,6 @@
 -- Is this the jobs system people make by hand from the guide? Asked of the catalog, not of texts:
--- needed columns of fitting types, and at least one of the functions or views that go with them. The
--- other marks only add to the score.
+-- needed columns of fitting types, and at least one of the functions or views that go with them.
+-- The other marks only add to the score.
 with families (family, type_names) as (
   values
   ('uuid', '{uuid}'::text[]),
