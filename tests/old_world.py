@@ -173,8 +173,7 @@ grant execute on function public.cancel_job(uuid) to authenticated;
         )
         make = f"create {self.metrics} public.job_metrics as {query};"
         return (
-            make
-            + "create view public.job_performance_summary as select org_id, count(*) as jobs"
+            make + "create view public.job_performance_summary as select org_id, count(*) as jobs"
             " from public.job_metrics group by org_id;"
             "create view public.recent_job_activity as select org_id, id as job_id, updated_at"
             " from public.jobs order by updated_at desc;"
@@ -252,10 +251,12 @@ cross join (values
     if old.words in ("enum", "domain"):
         text = text.replace("w.status, '{\"target", "w.status::public.task_status, '{\"target")
     if old.json == "json":
-        text = text.replace("'{\"target_id\": \"x\"}'", "'{\"target_id\": \"x\"}'::json")
+        text = text.replace('\'{"target_id": "x"}\'', '\'{"target_id": "x"}\'::json')
     if not old.links:
         return text
-    return text + f"""
+    return (
+        text
+        + f"""
 insert into public.kanban_cards (org_id, job_id, task_id, type, title, state, content)
 select j.org_id, j.id, t.id, 'send_email', j.name || ' ' || s.state, s.state,
   '{{"to": "ann@example.com", "subject": "Hello", "body": "x"}}'
@@ -266,6 +267,7 @@ insert into public.kanban_cards (org_id, type, title, state) values ('{A}', 'not
 insert into public.agent_runs (org_id, job_id, status)
 select j.org_id, j.id, 'ended' from public.jobs as j;
 """
+    )
 
 
 VARIANTS = {

@@ -138,6 +138,41 @@ begin
   inner join jobsdb_before.moved as m on m.object_id = r.prrelid
   order by b.pubname, m.old_name;
 
+  -- What goes on by itself, and may surprise.
+  insert into jobsdb_before.said (sentence)
+  select format(
+    'foreign key %s of jobsdb_before.%s goes on holding rows of %s',
+    k.conname, m.old_name, k.confrelid::regclass
+  )
+  from pg_catalog.pg_constraint as k
+  inner join jobsdb_before.moved as m on m.object_id = k.conrelid
+  where k.contype = 'f'
+    and k.confdeltype in ('a', 'r')
+    and k.confrelid not in (select o.object_id from jobsdb_before.moved as o)
+  order by m.old_name, k.conname;
+
+  insert into jobsdb_before.said (sentence)
+  select 'functions that name the old tables act on the new ones from now on: '
+    || string_agg(f.name, ', ' order by f.name)
+  from (
+    select p.oid::regprocedure::text as name
+    from pg_catalog.pg_proc as p
+    inner join pg_catalog.pg_namespace as n on n.oid = p.pronamespace
+    where n.nspname not in ('pg_catalog', 'information_schema', 'jobsdb_before')
+      and p.prosrc ~* (
+        '\m(from|join|into|update|only)\s+("?public"?\s*\.\s*)?'
+        || '"?(jobs|job_tasks|job_metrics)"?\M'
+      )
+      and p.oid not in (select m.object_id from jobsdb_before.moved as m)
+      and not exists (
+        select from pg_catalog.pg_depend as d
+        where d.classid = 'pg_catalog.pg_proc'::regclass and d.objid = p.oid and d.deptype = 'e'
+      )
+    order by p.oid::regprocedure::text
+    limit 20
+  ) as f
+  having count(*) > 0;
+
   -- Objects. Types first and routines last, there and back: a routine is named by its arguments.
   for v_item in
     select
@@ -208,7 +243,7 @@ begin
   loop
     insert into jobsdb_before.way_back (place, statement)
     values (
-      47,
+      45,
       format(
         'comment on column public.%I.%I is %L',
         v_column.relname, v_column.attname, v_column.comment_before

@@ -21,7 +21,9 @@ select
   j.id,
   j.status::text
 from jobsdb_before.jobs as j
-order by to_jsonb(j.*) ->> 'created_at', j.id;
+where j.id is not null
+order by to_jsonb(j.*) ->> 'created_at', j.id
+on conflict do nothing;
 create index adopted_jobs_by_place on jobsdb_before.adopted_jobs (place) where is_adopted is null;
 
 -- A whole number stays what it is; any other id gets a new one.
@@ -52,7 +54,7 @@ end;
 $$;
 
 create index task_ids_by_job on jobsdb_before.task_ids (job_id);
-create unique index task_ids_by_new_id on jobsdb_before.task_ids (new_id);
+create index task_ids_by_new_id on jobsdb_before.task_ids (new_id);
 
 update jobsdb_before.card_links as l
 set target_job_id = coalesce(l.job_id, i.job_id), target_task_id = i.new_id
