@@ -66,7 +66,6 @@ begin
     return;
   end if;
 
-
   raise exception using
     errcode = 'JB092',
     message = 'objects that are not ours stand where jobsdb would put its own',
@@ -75,7 +74,8 @@ begin
         when to_regclass('jobsdb.transitions') is not null
           then ' Schema jobsdb exists without a ledger entry: a migration file was run by hand.'
         when to_regclass('public.jobs') is not null and to_regclass('public.job_tasks') is not null
-          then ' They look like an older jobs system made by hand.'
+          then ' They look like an older jobs system made by hand: `jobsdb migrate --adopt` takes such'
+            || ' a one over.'
         else ''
       end,
     hint = 'Rename them or move them to another schema (alter table … set schema …), then run'

@@ -16,7 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, TypeVar
 
-from jobsdb import __version__, adoption, blockers, errors, ledger, wire
+from jobsdb import __version__, adopt, adoption, blockers, errors, ledger, wire
 from jobsdb.connect import Target, ask, banner, connect, where
 from jobsdb.sqlfiles import SqlFile, load, migrations
 
@@ -62,6 +62,8 @@ class Result:
     """Number of files of the present state this run applied."""
     adopted: tuple[str, ...] = ()
     """Statements executed on host tables after the commit."""
+    taken: adopt.Taken | None = None
+    """What was taken over from an older jobs system (adopt.py)."""
 
 
 @dataclass
@@ -74,6 +76,7 @@ class _Run:
     settings: str
     deadline: float
     progress: Progress
+    old: adopt.Adoption
     notes: list[str] = field(default_factory=list)
     finished: list[Event] = field(default_factory=list)
     """Steps of the transaction that is open: told only once they are committed."""
@@ -93,11 +96,13 @@ def migrate(
     files: Sequence[SqlFile] | None = None,
     only_prerequisites: bool = False,
     again: bool = False,
+    adopt_old: bool = False,
 ) -> Result:
     """Deploy to a database. `wait`, `lock_timeout` and `statement_timeout` are seconds.
 
     `only_prerequisites` makes what a dump of jobsdb needs before it can be restored (roles, auth)
     and records nothing. `again` applies the present state even when nothing of it has changed.
+    `adopt_old` takes over an older jobs system that stands in the way (adopt.py).
     Errors: JobsdbError with the exit codes of errors.Exit; before the commit nothing is changed.
     """
     target = Target(conninfo, "-d") if isinstance(conninfo, str) else conninfo
@@ -108,7 +113,7 @@ def migrate(
         _refuse_replica(conn)
         run = _Run(
             target, conn, files, _settings(conn, lock_timeout, statement_timeout),
-            time.monotonic() + wait, progress,
+            time.monotonic() + wait, progress, adopt.Adoption(adopt_old),
         )  # fmt: skip
         conn.add_notice_handler(lambda diag: _note(run, diag))
         if only_prerequisites:
@@ -121,7 +126,8 @@ def migrate(
             done=lambda text, seconds: progress(Event("done", text, seconds)),
         )  # fmt: skip
         schema = ledger.version(applied[-1].path) if applied else plan.schema
-        return Result(where(conn), schema, tuple(file.stem for file in applied), refreshed, adopted)
+        names = tuple(file.stem for file in applied)
+        return Result(where(conn), schema, names, refreshed, adopted, run.old.taken)
     finally:
         conn.close()
 
@@ -200,7 +206,8 @@ def _attempt(run: _Run, attempt: Callable[[], T], watch: blockers.Watch) -> T:
         if not run.conn.closed and run.conn.info.transaction_status != 0:
             with suppress(psycopg.Error):
                 run.conn.execute("rollback")
-    for event in (*run.finished, *(Event("note", note) for note in run.notes)):
+    notes = (*run.notes, *run.old.notes)
+    for event in (*run.finished, *(Event("note", note) for note in notes)):
         run.progress(event)
     return result
 
@@ -209,6 +216,7 @@ def _deploy(run: _Run, again: bool) -> tuple[ledger.Plan, list[SqlFile], int]:
     """The work of the transaction: what was found, the migrations applied, files refreshed."""
     plan = ledger.read(run.conn, run.files)
     plan.refuse()
+    run.old.begin(run.conn, lambda name, files: _step(run, name, files), is_new=not plan.entries)
     if plan.nothing_to_do and not again:
         return plan, [], 0
     run.conn.execute(_RUNNER)
@@ -225,6 +233,7 @@ def _deploy(run: _Run, again: bool) -> tuple[ledger.Plan, list[SqlFile], int]:
         "select jobsdb.record_applied(%s::text[], %s::text[], %s, 'migrate')",
         ([file.path for file in sent], [file.sha256 for file in sent], __version__),
     )
+    run.old.finish(run.conn, lambda name, files: _step(run, name, files))
     if applied:
         run.conn.execute("select jobsdb.adopt_in_place(%s)", (ADOPT_IN_PLACE_ROWS,))
     run.conn.execute("notify pgrst, 'reload schema'")

@@ -24,6 +24,10 @@ from jobsdb.options import database_option, debug_option, json_option, patience_
     "--again", is_flag=True,
     help="Apply functions, triggers, policies and views even when they have not changed.",
 )  # fmt: skip
+@click.option(
+    "--adopt", "adopt_old", is_flag=True,
+    help="Move an older jobs system, made by hand, to schema jobsdb_before and take its jobs over.",
+)  # fmt: skip
 @debug_option
 def migrate(
     database: str | None,
@@ -32,6 +36,7 @@ def migrate(
     statement_timeout: float,
     prerequisites: bool,
     again: bool,
+    adopt_old: bool,
 ) -> Exit:
     """Bring a database to the state of this release, in one transaction.
 
@@ -43,8 +48,9 @@ def migrate(
       jobsdb migrate
       jobsdb migrate -d postgresql://deploy@db.example/crm
       jobsdb migrate --wait 10min
+      jobsdb migrate --adopt
     """
-    from jobsdb import connect, render
+    from jobsdb import adopt, connect, render
     from jobsdb import migrate as migration
 
     target = connect.choose(database)
@@ -57,6 +63,7 @@ def migrate(
             progress=steps.show,
             only_prerequisites=prerequisites,
             again=again,
+            adopt_old=adopt_old,
         )
     if prerequisites:
         render.out("The prerequisites are there.")
@@ -71,6 +78,8 @@ def migrate(
     else:
         done = "Nothing to do."
     render.out(f"{done} Schema is at {result.schema}.")
+    if result.taken:
+        adopt.show(result.taken)
     if result.applied or result.refreshed:
         render.say("next: jobsdb verify")
     return Exit.DONE
