@@ -14,7 +14,7 @@ import pytest
 import world
 from commands import catalog, database, run, start
 from helpers import SQL, as_role, as_service, as_tenant, new_database, refused
-from jobsdb import adopt, connect, errors, verify
+from jobsdb import adopt, checks, connect, errors, verify
 from jobsdb.local import Server
 from jobsdb.migrate import Event, migrate
 from old_world import HOST, NAMES, ROLES, VARIANTS, A, B, Old, rows
@@ -164,7 +164,7 @@ class TestRecognising:
 
     def test_every_public_name_of_jobsdb_is_moved_out_of_the_way(self) -> None:
         listed = set(re.findall(r"'(\w+)'", (SQL / "adopt" / "20_list.sql").read_text()))
-        ours = {name.removeprefix("public.") for name, _ in verify.expected_facts()["ours"]}
+        ours = {name.removeprefix("public.") for name, _ in checks.expected_facts()["ours"]}
         assert ours - {"kanban_cards", "agent_runs", "job_tasks_id_seq"} <= listed
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from jobsdb import __version__, bundle, sqlfiles, verify
+from jobsdb import __version__, bundle, checks, sqlfiles
 from jobsdb.migrate import LOCK_KEY
 from jobsdb.sqlfiles import SqlFile
 
@@ -21,7 +21,7 @@ _PARTS = ("2140", "2150", "2180", "3030")
 def build(files: Sequence[SqlFile] | None = None) -> str:
     """The text of the file."""
     files = sqlfiles.load() if files is None else files
-    facts = verify.expected_facts()
+    facts = checks.expected_facts()
 
     def names(*checks: str) -> Iterable[str]:
         return sorted({fact[0] for check in checks for fact in facts[check]})
