@@ -14,6 +14,8 @@ NAMES = {
 }
 """The jobs that `ROWS` makes: one of each status, and one of another organisation."""
 
+FINISHED = ("succeeded", "failed", "cancelled")
+
 ROLES = """
 do $$ begin
   if to_regrole('anon') is null then create role anon nologin; end if;
@@ -88,7 +90,8 @@ class Old:
         types = {
             "enum": f"create type public.job_status as enum ({WORDS_OF_A_JOB});"
             f"create type public.task_status as enum ({WORDS_OF_A_TASK});",
-            "domain": f"create domain public.job_status as text check (value in ({WORDS_OF_A_JOB}));"
+            "domain": "create domain public.job_status as text"
+            f" check (value in ({WORDS_OF_A_JOB}));"
             "create domain public.task_status as text"
             f" check (value in ({WORDS_OF_A_TASK}));",
         }.get(self.words, "")
@@ -225,7 +228,7 @@ def rows(old: Old) -> str:
         f"('{job}', '{B if name == 'of B' else A}', '{name}', '{{\"anything\": 1}}',"
         f" '{'running' if name == 'of B' else name}', '2025-01-02 10:00+00',"
         f" {'null' if name == 'pending' else repr('2025-01-02 11:00+00')},"
-        f" {repr('2025-01-03 12:00+00') if name in ('succeeded', 'failed', 'cancelled') else 'null'})"
+        f" {repr('2025-01-03 12:00+00') if name in FINISHED else 'null'})"
         for name, job in NAMES.items()
     )
     org = "org_id, " if old.org_on_tasks else ""

@@ -160,7 +160,9 @@ begin
 end;
 $$;
 
+create index card_links_by_card on jobsdb_before.card_links (id);
 create index card_links_by_job on jobsdb_before.card_links (target_job_id);
+create index run_links_by_run on jobsdb_before.run_links (id);
 create index run_links_by_job on jobsdb_before.run_links (job_id);
 
 comment on table jobsdb_before.card_links is

@@ -143,10 +143,14 @@ select
 from jobsdb_before.quiet_triggers as q;
 
 -- Every job is measured, and nothing of the copying is left but its record.
+set local enable_seqscan = off;
+analyze public.jobs, public.job_tasks, public.kanban_cards, jobsdb.task_moves;
 select public.refresh_job_metrics();
+set local enable_seqscan to default;
 drop function jobsdb_before.take_jobs(int);
 drop function jobsdb_before.take_job(uuid);
 drop function jobsdb_before.link_runs(uuid, text);
 drop function jobsdb_before.link_cards(uuid, text, text);
 drop function jobsdb_before.take_tasks(uuid, text, bigint);
+drop function jobsdb_before.old_tasks(uuid, text, bigint);
 drop function jobsdb_before.note(text, text, uuid, text, text);
