@@ -58,7 +58,7 @@ golden: $(READY)
 # All of them, also when one has missed a bar.
 bench: $(READY)
 	@status=0; \
-	for run in benchmarks benchmarks.queues "benchmarks.campaigns docs/performance/campaigns.md" \
+	for run in benchmarks benchmarks.queues benchmarks.migrators "benchmarks.campaigns docs/performance/campaigns.md" \
 	  "benchmarks.check docs/performance/check.md"; do \
 	  echo "$(BIN)/python -m $$run"; $(BIN)/python -m $$run || status=1; \
 	done; exit $$status

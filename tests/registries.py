@@ -27,7 +27,15 @@ def _fetched(folder: Path, *command: str | Path) -> Path:
 def npm(folder: Path, package: str, program: str) -> Path:
     """A program of an npm package such as `supabase@3.1.0`."""
     _fetched(
-        folder, "npm", "install", "--no-audit", "--no-fund", "--silent", "--prefix", folder, package
+        folder,
+        "npm",
+        "install",
+        "--no-audit",
+        "--no-fund",
+        "--ignore-scripts",
+        "--prefix",
+        folder,
+        package,
     )
     return folder / "node_modules" / ".bin" / program
 

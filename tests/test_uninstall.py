@@ -66,6 +66,27 @@ class TestAfterwards:
             assert data(conn) == rows
         assert catalog(empty_url) == before
 
+    @pytest.mark.parametrize("says", [None, "the host says"])
+    def test_links_that_a_host_had_already_stay_as_they_were(
+        self, empty_url: str, says: str | None
+    ) -> None:
+        host(empty_url)
+        for table, column, kind in (
+            ("kanban_cards", "job_id", "uuid"),
+            ("kanban_cards", "task_id", "bigint"),
+            ("agent_runs", "job_id", "uuid"),
+        ):
+            execute(empty_url, f"alter table public.{table} add column {column} {kind}")
+            if says:
+                execute(empty_url, f"comment on column public.{table}.{column} is '{says}'")
+        before = catalog(empty_url)
+        migrate.migrate(empty_url)
+        with psycopg.connect(empty_url, autocommit=True) as conn:
+            results = verify.examine(conn, ["structure"])
+            assert [r.check.sentence for r in results if r.word in ("FAIL", "warn")] == []
+        in_one_simple_query(empty_url, SQL)
+        assert catalog(empty_url) == before
+
     def test_it_can_be_installed_and_taken_out_again_and_again(self, empty_url: str) -> None:
         host(empty_url)
         before = catalog(empty_url)

@@ -176,12 +176,16 @@ begin
       );
     end if;
     for v_drop in
-      select format('alter table %s drop column %I', v_found.name, a.attname)
+      select case
+        when col_description(a.attrelid, a.attnum) like '%(added by jobsdb).'
+          then format('alter table %s drop column %I', v_found.name, a.attname)
+        else format('comment on column %s.%I is null', v_found.name, a.attname)
+      end
       from pg_attribute as a
       where a.attrelid = v_found.oid
         and a.attname in ('job_id', 'task_id')
         and not a.attisdropped
-        and col_description(a.attrelid, a.attnum) like '%(added by jobsdb).'
+        and col_description(a.attrelid, a.attnum) ~ '[(](added|used) by jobsdb[)][.]$'
     loop
       begin
         execute v_drop;

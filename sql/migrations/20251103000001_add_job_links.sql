@@ -179,16 +179,49 @@ begin
 end;
 $$;
 
-alter table public.kanban_cards
-add column if not exists job_id uuid,
-add column if not exists task_id bigint;
-
-alter table public.agent_runs
-add column if not exists job_id uuid;
-
-comment on column public.kanban_cards.job_id is 'The job it belongs to, null when none (added by jobsdb).';
-comment on column public.kanban_cards.task_id is 'The task that made it, one of that job''s; null when none (added by jobsdb).';
-comment on column public.agent_runs.job_id is 'The job this run worked on, null when none (added by jobsdb).';
+-- A host may have the columns already. Whose they are is kept in their comments: uninstalling drops
+-- only what was added, and takes back only the comments that were given.
+do $$
+declare
+  v_link record;
+begin
+  for v_link in
+    select
+      l.*,
+      a.attnum is not null as is_there,
+      pg_catalog.col_description(a.attrelid, a.attnum) as host_says
+    from (
+      values
+      ('kanban_cards', 'job_id', 'uuid', 'The job it belongs to, null when none'),
+      (
+        'kanban_cards', 'task_id', 'bigint',
+        'The task that made it, one of that job''s; null when none'
+      ),
+      ('agent_runs', 'job_id', 'uuid', 'The job this run worked on, null when none')
+    ) as l (table_name, column_name, type_name, says)
+    left join pg_catalog.pg_attribute as a
+      on a.attrelid = to_regclass('public.' || l.table_name)
+      and a.attname = l.column_name
+      and not a.attisdropped
+  loop
+    if not v_link.is_there then
+      execute format(
+        'alter table public.%I add column %I %s',
+        v_link.table_name, v_link.column_name, v_link.type_name
+      );
+    end if;
+    if v_link.host_says is null then
+      execute format(
+        'comment on column public.%I.%I is %L',
+        v_link.table_name,
+        v_link.column_name,
+        v_link.says
+          || case when v_link.is_there then ' (used by jobsdb).' else ' (added by jobsdb).' end
+      );
+    end if;
+  end loop;
+end;
+$$;
 
 -- A link needs the organisation: a null there would let the composite key pass unchecked.
 alter table public.kanban_cards
