@@ -3,9 +3,9 @@
 cli, options, run       the commands; how they end
 connect, errors         which database; one sentence and an exit code for what goes wrong
 sqlfiles, ledger, wire  the files of sql/; what a database has of them; how they are sent
-migrate, adoption, blockers, status
+migrate, adoption, adopt, blockers, status
 bundle, folder, uninstall  files that do it by hand, and undo it
-verify, report, behaviour, golden
+verify, checks, baseline, behaviour, golden, throwaway; report, formats
 samples, seed
 demo, stage, provider   a campaign of ten days is played and proved
 local, pgbin            the embedded PostgreSQL
