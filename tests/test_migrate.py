@@ -19,7 +19,16 @@ import pytest
 
 from commands import catalog, database, differences, run, start
 from helpers import new_database
-from jobsdb import adoption, connect, errors, migrate, sqlfiles, wire
+from jobsdb import (
+    adoption,
+    connect,
+    errors,
+    migrate,
+    preflight,
+    sqlfiles,
+    transaction,
+    wire,
+)
 from jobsdb.local import Server
 from jobsdb.migrate import Event
 
@@ -91,7 +100,7 @@ class TestDeploying:
         assert result.schema == "20251103000004"
         assert ledger(empty_url) == {file.path: file.sha256 for file in FILES}
         assert value(empty_url, "select count(distinct xmin::text) from jobsdb.ledger") == 1
-        assert [event.kind for event in events] == ["connected", *["start"] * 6, *["done"] * 6]
+        assert [event.kind for event in events] == ["connected", *["start"] * 7, *["done"] * 7]
 
     def test_a_second_run_does_nothing(self, url: str) -> None:
         before = catalog(url), ledger(url)
@@ -227,7 +236,7 @@ class TestRefusals:
         finally:
             execute(empty_url, f"drop role {role}")
         assert (refused.code, refused.sqlstate) == (errors.Exit.CONNECT, "42501")
-        assert "owner" in refused.hint
+        assert refused.hint == f"Have it run: grant create on database {name} to {role};"
         assert is_untouched(empty_url)
 
     def test_an_old_server_is_refused(
@@ -241,7 +250,7 @@ class TestRefusals:
     def test_a_read_replica_is_refused(
         self, empty_url: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(migrate, "_IN_RECOVERY", "select true")
+        monkeypatch.setattr(preflight, "_WHERE", "select true, 1")
         refused = refusal(empty_url)
         assert refused.code == errors.Exit.REFUSED
         assert "replica" in refused.sentence
@@ -609,7 +618,7 @@ class TestPooler:
 def test_a_wait_longer_than_a_moment_is_told_when_piped(
     empty_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(migrate, "TELL_AFTER_S", 0.2)
+    monkeypatch.setattr(transaction, "TELL_AFTER_S", 0.2)
     events: list[Event] = []
     with locked(empty_url, f"select pg_advisory_xact_lock({migrate.LOCK_KEY})"):
         refusal(empty_url, wait=1, progress=events.append)

@@ -31,7 +31,7 @@ def write(url: str | None) -> None:
         server.execute(f"create database {NAME} template template0".encode())
         try:
             address = make_conninfo(target.conninfo, dbname=NAME)
-            migrate(address)
+            migrate(address, checks=False)
             with connect(address) as conn:
                 text = as_text(snapshot(conn))
         finally:

@@ -16,14 +16,14 @@ the files of the package.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from jobsdb import errors
 from jobsdb.errors import Exit
-from jobsdb.sqlfiles import load, normalise, sql_root
+from jobsdb.sqlfiles import SqlFile, load, normalise, sql_root
 
 if TYPE_CHECKING:
     from jobsdb.connect import Connection
@@ -158,17 +158,23 @@ def examine(conn: Connection, layers: Sequence[str] = ()) -> list[Result]:
         _end(conn)
 
 
-def inspect(conn: Connection, checks: Sequence[Check]) -> list[Result]:
-    """Run checks in the transaction that is open; after an error, in a new one.
+def inspect(
+    conn: Connection,
+    checks: Sequence[Check],
+    files: Sequence[SqlFile] | None = None,
+    reopen: Callable[[], None] | None = None,
+) -> list[Result]:
+    """Run checks in the transaction that is open; after an error, in a new one, or `reopen`.
 
     Errors: psycopg.Error when it is not about what a check looks at; JobsdbError.
     """
     facts = expected_facts()
-    files = [[file.path, file.sha256] for file in load()]
+    hashes = [[file.path, file.sha256] for file in (load() if files is None else files)]
     context = describe(conn)
     context["ours"] = [name for name, _ in facts["ours"]]
-    facts.update({check.number: files for check in checks if check.layer == "ledger"})
-    return [_look(conn, c, {**context, "facts": facts.get(c.number, [])}) for c in checks]
+    facts.update({check.number: hashes for check in checks if check.layer == "ledger"})
+    again = reopen or (lambda: _reopen(conn))
+    return [_look(conn, c, {**context, "facts": facts.get(c.number, [])}, again) for c in checks]
 
 
 def describe(conn: Connection) -> dict[str, Any]:
@@ -230,7 +236,9 @@ def expected_facts() -> Facts:
     return facts
 
 
-def _look(conn: Connection, check: Check, context: dict[str, Any]) -> Result:
+def _look(
+    conn: Connection, check: Check, context: dict[str, Any], reopen: Callable[[], None]
+) -> Result:
     """Run one check. Errors: psycopg.Error when it is not about what the check looks at."""
     import psycopg
 
@@ -240,8 +248,7 @@ def _look(conn: Connection, check: Check, context: dict[str, Any]) -> Result:
         state = exc.sqlstate or ""
         if not state.startswith(_DRIFT):
             raise
-        _end(conn)
-        _run_all(conn, _BEGIN)
+        reopen()
         said = errors.first_line(str(exc))
         if state == "42501":
             return Result(check, unreadable=said)
@@ -266,6 +273,11 @@ def _run_all(conn: Connection, text: str) -> None:
     cursor = conn.execute(text.encode())
     while cursor.nextset():
         pass
+
+
+def _reopen(conn: Connection) -> None:
+    _end(conn)
+    _run_all(conn, _BEGIN)
 
 
 def _end(conn: Connection) -> None:
