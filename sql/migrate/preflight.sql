@@ -7,6 +7,29 @@ with me as (
   from pg_catalog.pg_roles as r
   where r.rolname = current_user
 ),
+
+owned (object, owner_name) as (
+  select
+    format('schema %s', n.nspname),
+    pg_catalog.pg_get_userbyid(n.nspowner)
+  from pg_catalog.pg_namespace as n
+  where n.nspname = 'jobsdb' and not pg_catalog.pg_has_role(n.nspowner, 'usage')
+  union all
+  select
+    format('%s.%s', n.nspname, c.relname),
+    pg_catalog.pg_get_userbyid(c.relowner)
+  from pg_catalog.pg_class as c
+  inner join pg_catalog.pg_namespace as n on c.relnamespace = n.oid
+  where
+    exists (select from pg_catalog.pg_namespace as j where j.nspname = 'jobsdb')
+    and (
+      (n.nspname = 'jobsdb' and c.relname = 'ledger')
+      or (n.nspname = 'public' and c.relname in ('jobs', 'job_tasks'))
+    )
+    and c.relkind = 'r'
+    and not pg_catalog.pg_has_role(c.relowner, 'usage')
+),
+
 problems (place, state, sentence, detail, fix) as (
   select
     1,
@@ -49,27 +72,7 @@ problems (place, state, sentence, detail, fix) as (
     format('owned by %I: %s', o.owner_name, string_agg(o.object, ', ' order by o.object)),
     format('grant %I to %I;', o.owner_name, m.rolname)
   from me as m
-  cross join (
-    select
-      format('schema %s', n.nspname) as object,
-      pg_catalog.pg_get_userbyid(n.nspowner) as owner_name
-    from pg_catalog.pg_namespace as n
-    where n.nspname = 'jobsdb' and not pg_catalog.pg_has_role(n.nspowner, 'usage')
-    union all
-    select
-      format('%s.%s', n.nspname, c.relname),
-      pg_catalog.pg_get_userbyid(c.relowner)
-    from pg_catalog.pg_class as c
-    inner join pg_catalog.pg_namespace as n on n.oid = c.relnamespace
-    where
-      exists (select from pg_catalog.pg_namespace as j where j.nspname = 'jobsdb')
-      and (
-        (n.nspname = 'jobsdb' and c.relname = 'ledger')
-        or (n.nspname = 'public' and c.relname in ('jobs', 'job_tasks'))
-      )
-      and c.relkind = 'r'
-      and not pg_catalog.pg_has_role(c.relowner, 'usage')
-  ) as o
+  cross join owned as o
   group by m.rolname, o.owner_name
   union all
   select
@@ -80,7 +83,7 @@ problems (place, state, sentence, detail, fix) as (
     format('grant %I to %I;', pg_catalog.pg_get_userbyid(c.relowner), m.rolname)
   from me as m
   inner join pg_catalog.pg_class as c on c.relname in ('kanban_cards', 'agent_runs')
-  inner join pg_catalog.pg_namespace as n on n.oid = c.relnamespace and n.nspname = 'public'
+  inner join pg_catalog.pg_namespace as n on c.relnamespace = n.oid and n.nspname = 'public'
   where c.relkind in ('r', 'p') and not pg_catalog.pg_has_role(c.relowner, 'usage')
 )
 

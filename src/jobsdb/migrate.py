@@ -9,13 +9,14 @@ host application happens after the commit (adoption.py), and can be repeated.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from jobsdb import adoption, ledger, postchecks, preflight, script, wire
-from jobsdb.connect import Target, connect, where
+from jobsdb.connect import Target, connect, identity, where
 from jobsdb.script import LOCK_KEY, Step
 from jobsdb.sqlfiles import SqlFile, load
 from jobsdb.transaction import UNCHANGED, Event, Progress, Run, until_unlocked
@@ -54,13 +55,14 @@ class Result:
     """Number of files of the present state this run applied."""
     adopted: tuple[str, ...] = ()
     """Statements executed on host tables after the commit."""
+    database: dict[str, Any] = field(default_factory=dict)
+    """Which database it was."""
 
 
-class Sender(Protocol):
-    """Sends the files of one step; a rehearsal looks at locks between them."""
-
-    def __call__(self, run: Run, step: Step) -> None:
-        """Errors: FileError."""
+Send = Callable[[Run, Step], None]
+"""Sends the files of a step; a rehearsal looks at locks between them."""
+Act = Callable[[Run, str, Callable[[], None]], None]
+"""Does what follows the files, which has a name; a rehearsal looks at locks after it."""
 
 
 def migrate(
@@ -89,7 +91,8 @@ def migrate(
         if only_prerequisites:
             step = script.prerequisites(run.files)
             until_unlocked(run, lambda: _send(run, step))
-            return Result(where(run.conn), "nothing", refreshed=len(step.files))
+            told = identity(run.conn)
+            return Result(where(run.conn), "nothing", refreshed=len(step.files), database=told)
         plan, applied, refreshed = until_unlocked(run, lambda: deploy(run, options))
         adopted = adoption.finish(
             run.target, run.conn, role=role, deadline=run.deadline, lock_timeout=lock_timeout,
@@ -98,7 +101,7 @@ def migrate(
         )  # fmt: skip
         schema = ledger.version(applied[-1].path) if applied else plan.schema
         names = tuple(file.stem for file in applied)
-        return Result(where(run.conn), schema, names, refreshed, adopted)
+        return Result(where(run.conn), schema, names, refreshed, adopted, identity(run.conn))
 
 
 @contextmanager
@@ -137,7 +140,10 @@ def _together(run: Run, step: Step) -> None:
 
 
 def deploy(
-    run: Run, options: Options, send: Sender = _together
+    run: Run,
+    options: Options,
+    send: Send = _together,
+    act: Act = lambda run, name, act: act(),
 ) -> tuple[ledger.Plan, list[SqlFile], int]:
     """The work of the transaction: what was found, the migrations applied, files refreshed.
 
@@ -153,14 +159,14 @@ def deploy(
     steps = script.steps(plan)
     for step in steps:
         _send(run, step, send)
-    for statement in script.closing(plan):
-        run.conn.execute(statement.encode())
+    for name, statement in script.closing(plan):
+        act(run, name, partial(wire.execute, run.conn, statement))
     if options.checks:
         run.step("checks of the result", lambda: postchecks.check(run.conn, run.files))
     return plan, plan.pending, len(steps[-1].files)
 
 
-def _send(run: Run, step: Step, send: Sender = _together) -> None:
+def _send(run: Run, step: Step, send: Send = _together) -> None:
     """Send a step, and show it when it has a name."""
     if not step.files:
         return

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from jobsdb import adoption, errors, verify
+from jobsdb import adoption, errors, verify, wire
 from jobsdb.sqlfiles import SqlFile
 
 if TYPE_CHECKING:
@@ -57,9 +57,9 @@ def failing(
 ) -> list[tuple[verify.Result, verify.Finding]]:
     """What the checks find wrong, each with its check. Errors: psycopg.Error."""
     checks = [check for check in verify.load_checks() if check.layer in LAYERS]
-    _run(conn, _BEGIN)
-    results = verify.inspect(conn, checks, files=files, reopen=lambda: _run(conn, _AGAIN))
-    _run(conn, _END)
+    wire.execute(conn, _BEGIN)
+    results = verify.inspect(conn, checks, files=files, reopen=lambda: wire.execute(conn, _AGAIN))
+    wire.execute(conn, _END)
     found = [(r, f) for r in results for f in r.findings if f.level == "failure"]
     if not found:
         return []
@@ -82,9 +82,3 @@ def _described(finding: verify.Finding) -> str:
         if said := getattr(finding, label):
             parts.append(f"{label}: {' '.join(said.split())[:200]}")
     return "; ".join(parts)
-
-
-def _run(conn: Connection, text: str) -> None:
-    cursor = conn.execute(text.encode())
-    while cursor.nextset():
-        pass

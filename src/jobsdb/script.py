@@ -21,6 +21,8 @@ RUNNER = "select set_config('jobsdb.runner', pg_catalog.pg_current_xact_id()::te
 """Tells the migrations that they are not run by hand."""
 
 PREREQUISITES = "prerequisites"
+LEDGER, ADOPTION, NOTIFY = "ledger", "adoption", "notify"
+"""Names of what follows the files: recorded, small host tables adopted, PostgREST told."""
 
 
 @dataclass(frozen=True)
@@ -79,20 +81,23 @@ def prerequisites(files: Sequence[SqlFile]) -> Step:
     return Step(PREREQUISITES, tuple(files[: list(files).index(migrations(files)[0])]))
 
 
-def closing(plan: Plan) -> list[str]:
-    """What follows the steps, up to the commit: the ledger, small host tables, PostgREST."""
+def closing(plan: Plan) -> list[tuple[str, str]]:
+    """Name and text of what follows the steps, up to the checks and the commit."""
     sent = [file for step in steps(plan) for file in step.files]
     paths, hashes = (
         ",\n  ".join(f"'{text}'" for text in texts)
         for texts in ([file.path for file in sent], [file.sha256 for file in sent])
     )
-    found = [
+    record = (
         f"select jobsdb.record_applied(\n  array[{paths}],\n  array[{hashes}],"
         f"\n  '{__version__}', 'migrate'\n)"
+    )
+    adopt = f"select jobsdb.adopt_in_place({ADOPT_IN_PLACE_ROWS})"
+    return [
+        (LEDGER, record),
+        *([(ADOPTION, adopt)] if plan.pending else ()),
+        (NOTIFY, "notify pgrst, 'reload schema'"),
     ]
-    if plan.pending:
-        found.append(f"select jobsdb.adopt_in_place({ADOPT_IN_PLACE_ROWS})")
-    return [*found, "notify pgrst, 'reload schema'"]
 
 
 def whole(plan: Plan, opening: str) -> str:
@@ -105,9 +110,9 @@ def whole(plan: Plan, opening: str) -> str:
     ]
     for step in steps(plan):
         parts += [f"-- {'-' * 20} sql/{file.path}\n{file.text}{BETWEEN}" for file in step.files]
-    parts.append("".join(f"{text};\n" for text in closing(plan)))
+    parts.append("".join(f"{text};\n" for _, text in closing(plan)))
     parts.append(
-        "-- jobsdb runs the checks of `jobsdb verify` here, which only read, and goes on when none\n"
+        "-- jobsdb runs the checks of `jobsdb verify` here, which only read, and goes on if none\n"
         "-- fails\ncommit;\n"
         "-- afterwards, one by one: what `select * from jobsdb.adoption_steps()` lists\n"
     )

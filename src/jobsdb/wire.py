@@ -63,6 +63,13 @@ def send(conn: Connection, files: Sequence[SqlFile]) -> list[PGresult]:
     return results
 
 
+def execute(conn: Connection, statements: str) -> None:
+    """Run statements in one round trip, whatever they return. Errors: psycopg.Error."""
+    cursor = conn.execute(statements.encode())
+    while cursor.nextset():
+        pass
+
+
 def place(files: Sequence[SqlFile], offset: int) -> str:
     """`sql/path:line` of a character of the joined files."""
     for file in files:
