@@ -32,6 +32,14 @@ owned (object, owner_name) as (
 
 problems (place, state, sentence, detail, fix) as (
   select
+    0,
+    'JB090',
+    'jobsdb needs a database whose encoding is UTF8',
+    format('the encoding of %I is %s', current_database(), pg_catalog.getdatabaseencoding()),
+    'create database ... template template0 encoding ''UTF8'';'
+  where pg_catalog.getdatabaseencoding() <> 'UTF8'
+  union all
+  select
     1,
     '42501',
     format('%I may not create a schema in this database', m.rolname),

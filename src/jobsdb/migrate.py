@@ -155,14 +155,15 @@ def deploy(
         return plan, [], 0
     for problem in preflight.problems(run.conn):
         raise problem
+    checks = postchecks.prepare() if options.checks else []
     run.conn.execute(script.RUNNER)
     steps = script.steps(plan)
     for step in steps:
         _send(run, step, send)
     for name, statement in script.closing(plan):
         act(run, name, partial(wire.execute, run.conn, statement))
-    if options.checks:
-        run.step("checks of the result", lambda: postchecks.check(run.conn, run.files))
+    if checks:
+        run.step("checks of the result", lambda: postchecks.check(run.conn, checks, run.files))
     return plan, plan.pending, len(steps[-1].files)
 
 

@@ -30,12 +30,17 @@ _AGAIN = "rollback to savepoint jobsdb_checks; release savepoint jobsdb_checks; 
 _END = "rollback to savepoint jobsdb_checks; release savepoint jobsdb_checks"
 
 
-def check(conn: Connection, files: Sequence[SqlFile]) -> None:
+def prepare() -> list[verify.Check]:
+    """Read the checks, before tables are locked."""
+    return [check for check in verify.load_checks() if check.layer in LAYERS]
+
+
+def check(conn: Connection, checks: Sequence[verify.Check], files: Sequence[SqlFile]) -> None:
     """Run the checks in the transaction that is open, which goes on as it was.
 
     Errors: Refused when one fails, psycopg.Error.
     """
-    failures = failing(conn, files)
+    failures = failing(conn, checks, files)
     if not failures:
         return
     lines = [
@@ -53,10 +58,9 @@ def check(conn: Connection, files: Sequence[SqlFile]) -> None:
 
 
 def failing(
-    conn: Connection, files: Sequence[SqlFile]
+    conn: Connection, checks: Sequence[verify.Check], files: Sequence[SqlFile]
 ) -> list[tuple[verify.Result, verify.Finding]]:
     """What the checks find wrong, each with its check. Errors: psycopg.Error."""
-    checks = [check for check in verify.load_checks() if check.layer in LAYERS]
     wire.execute(conn, _BEGIN)
     results = verify.inspect(conn, checks, files=files, reopen=lambda: wire.execute(conn, _AGAIN))
     wire.execute(conn, _END)

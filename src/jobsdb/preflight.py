@@ -44,9 +44,9 @@ def problems(conn: Connection) -> list[JobsdbError]:
     return [
         JobsdbError(
             sentence,
-            code=Exit.REFUSED if state == "JB092" else Exit.CONNECT,
+            code=Exit.REFUSED if state in errors.INSTALLATION else Exit.CONNECT,
             detail=detail,
-            hint=f"Have it run: {fix}",
+            hint=f"Have an administrator run: {fix}",
             sqlstate=state,
         )
         for state, sentence, detail, fix in rows
