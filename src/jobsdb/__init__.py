@@ -3,7 +3,9 @@
 cli, options, run       the commands; how they end
 connect, errors         which database; one sentence and an exit code for what goes wrong
 sqlfiles, ledger, wire  the files of sql/; what a database has of them; how they are sent
-migrate, adoption, blockers, bundle, status
+migrate, transaction, script, preflight, postchecks, adoption, blockers
+plan, rehearsal, locks, deployed
+bundle, status
 verify, report, behaviour, golden
 samples, seed
 demo, stage, provider   a campaign of ten days is played and proved
