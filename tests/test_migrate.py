@@ -506,6 +506,26 @@ class TestAdoption:
         assert [process.returncode for process in processes] == [0] * 3, outputs
         assert self.is_finished(big_url)
 
+    def test_what_somebody_else_finished_meanwhile_is_not_begun_again(
+        self, big_url: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Between a look at what remains and the lock, another deployment ends."""
+        migrate.migrate(big_url)
+        execute(big_url, "drop index public.jobsdb_cards_of_job")
+        read = adoption.remaining
+        looks: list[list[str]] = []
+
+        def remaining(conn: psycopg.Connection, role: str | None = None) -> list[str]:
+            looks.append(read(conn, role))
+            if len(looks) == 2:
+                execute(big_url, looks[-1][0])
+            return looks[-1]
+
+        monkeypatch.setattr(adoption, "remaining", remaining)
+        assert migrate.migrate(big_url).adopted == ()
+        assert looks[1]
+        assert not looks[-1]
+
     def test_a_read_only_default_does_not_stop_it(self, big_url: str) -> None:
         name = database(big_url)
         execute(big_url, f"alter database {name} set default_transaction_read_only = on")

@@ -86,12 +86,12 @@ def finish(
 
 def _next(conn: Connection, guard: Connection, deadline: float, role: str | None) -> list[str]:
     """What remains, once this process is the only one that adopts."""
-    while steps := remaining(conn, role):
+    while remaining(conn, role):
         if guard.info.transaction_status == 0:
             guard.execute(_BEGIN)
         row = guard.execute(_LOCK).fetchone()
         if row and row[0]:
-            return steps
+            return remaining(conn, role)  # whoever had the lock may have done the last of it
         guard.execute("rollback")
         if time.monotonic() > deadline:
             raise errors.LockError("another deployment is still adopting the host's tables")

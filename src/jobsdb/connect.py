@@ -8,7 +8,8 @@ PGSERVICE, ...), then the embedded PostgreSQL. `seed` leaves out DATABASE_URL, `
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -148,6 +149,19 @@ def ask(conn: Connection, query: str, role: str | None = None) -> list[tuple[Any
     while cursor.description is None and cursor.nextset():
         pass
     return cursor.fetchall()
+
+
+@contextmanager
+def asking(conn: Connection, role: str | None = None) -> Iterator[None]:
+    """A read-only transaction for several questions, whatever limits the server sets by default."""
+    cursor = conn.execute(f"{_ASK}{become(role)}".encode())
+    while cursor.nextset():
+        pass
+    try:
+        yield
+    finally:
+        if not conn.closed:
+            conn.execute("rollback")
 
 
 def become(role: str | None) -> str:

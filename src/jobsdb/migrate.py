@@ -13,16 +13,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from jobsdb import adoption, ledger, postchecks, preflight, script, wire
 from jobsdb.connect import Target, connect, identity, where
 from jobsdb.script import LOCK_KEY, Step
 from jobsdb.sqlfiles import SqlFile, load
 from jobsdb.transaction import UNCHANGED, Event, Progress, Run, until_unlocked
-
-if TYPE_CHECKING:
-    from jobsdb.connect import Connection
 
 __all__ = ["LOCK_KEY", "UNCHANGED", "Event", "Options", "Result", "deploy", "migrate", "opened"]
 
@@ -128,11 +125,6 @@ def opened(
         )  # fmt: skip
     finally:
         conn.close()
-
-
-def pending(conn: Connection, files: Sequence[SqlFile] | None = None) -> ledger.Plan:
-    """What a database lacks, without changing or locking anything."""
-    return ledger.read(conn, load() if files is None else files)
 
 
 def _together(run: Run, step: Step) -> None:

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from jobsdb import adoption, ledger, locks, migrate, preflight, script, wire
-from jobsdb.connect import identity
+from jobsdb import adoption, errors, ledger, locks, migrate, preflight, script, wire
+from jobsdb.connect import asking, identity
 from jobsdb.locks import Lock, Table
 from jobsdb.sqlfiles import SqlFile
 
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from jobsdb.transaction import Progress
 
 HOST_TABLES = ("public.agent_runs", "public.kanban_cards")
-
-_BEGIN = "begin isolation level repeatable read read only; set local statement_timeout = 0"
 
 
 @dataclass(frozen=True)
@@ -102,14 +100,8 @@ def _read(
     """The ledger against the files, and what stands in the way, in one read-only transaction."""
     import psycopg
 
-    from jobsdb import errors
-    from jobsdb.connect import become
-
     try:
-        wire.execute(conn, _BEGIN + become(role))
-        return ledger.read(conn, files), preflight.problems(conn)
+        with asking(conn, role):
+            return ledger.read(conn, files), preflight.problems(conn)
     except psycopg.Error as exc:
         raise errors.from_postgres(exc) from exc
-    finally:
-        if not conn.closed:
-            conn.execute("rollback")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from jobsdb import errors
-from jobsdb.connect import Target, ask, banner, quoted
+from jobsdb.connect import Target, ask, asking, banner, quoted
 from jobsdb.errors import Exit, JobsdbError
 from jobsdb.sqlfiles import migrate_text
 
@@ -56,8 +56,9 @@ def problems(conn: Connection) -> list[JobsdbError]:
 def _refuse_role(conn: Connection, role: str) -> None:
     """Errors: ConnectError when the role does not exist, or is not for this user."""
     member = "SET" if conn.info.server_version >= 160000 else "MEMBER"
-    row = conn.execute(_MAY_BECOME, (member, role)).fetchone()
     user = conn.info.user
+    with asking(conn):
+        row = conn.execute(_MAY_BECOME, (member, role)).fetchone()
     if row is None:
         raise errors.ConnectError(
             f'there is no role "{role}" on this server', hint="Check the name given with --role."
