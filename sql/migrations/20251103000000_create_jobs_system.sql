@@ -101,6 +101,9 @@ constraint task_status_is_known check (
   value in ('pending', 'running', 'done', 'error', 'skipped')
 );
 
+-- What default privileges of the deployer grant beside the usage everybody has.
+revoke all on type public.job_status, public.task_status from anon, authenticated, service_role;
+
 comment on domain public.job_status is
 'State of a job: pending, running, succeeded, failed or cancelled; the last three are final. Moves: jobsdb.transitions.';
 comment on domain public.task_status is
@@ -511,6 +514,7 @@ create type jobsdb.claimed_task as (
   lease_expires_at timestamptz,
   verdicts text[]  -- noqa: LT01
 );
+revoke all on type jobsdb.claimed_task from anon, authenticated, service_role;
 
 comment on type jobsdb.claimed_task is
 'What a worker is told of a task it has claimed. lease_token is the same for all tasks of a call; verdicts are those of complete_and_claim, the same in every row.';
@@ -674,6 +678,7 @@ create type jobsdb.sketch as (
   seconds float8[],  -- noqa: LT01
   counts bigint[]  -- noqa: LT01
 );
+revoke all on type jobsdb.sketch from anon, authenticated, service_role;
 
 comment on type jobsdb.sketch is
 'How often a duration has occurred: seconds in rising order, and how often each.';

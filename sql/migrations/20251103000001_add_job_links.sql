@@ -274,6 +274,7 @@ create type jobsdb.card_count as (
   state text,
   cards bigint
 );
+revoke all on type jobsdb.card_count from anon, authenticated, service_role;
 
 comment on type jobsdb.card_count is
 'Change of the number of cards of one job in one state, as jobsdb.count_cards takes it.';

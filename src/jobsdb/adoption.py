@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from jobsdb import errors
 from jobsdb.blockers import nap
-from jobsdb.connect import Target, ask, behind_pooler, connect
+from jobsdb.connect import Target, ask, become, behind_pooler, connect, quoted
 
 if TYPE_CHECKING:
     from jobsdb.connect import Connection
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 LOCK_KEY = int.from_bytes(b"jobsdb", "big") + 1
 """Advisory lock of whoever adopts: two concurrent index builds on one table would deadlock."""
 
-_STEPS = "select s from jobsdb.adoption_steps() as s"
+STEPS = "select s from jobsdb.adoption_steps() as s"
 # Without parameters: after an extended query the transaction would keep a snapshot, for which the
 # index build waits.
 _LOCK = f"select pg_catalog.pg_try_advisory_xact_lock({LOCK_KEY})".encode()
@@ -30,12 +30,12 @@ _BEGIN = (
 )
 
 
-def remaining(conn: Connection) -> list[str]:
+def remaining(conn: Connection, role: str | None = None) -> list[str]:
     """The statements that remain to be executed on host tables; empty when adoption is finished."""
     from psycopg.errors import InvalidSchemaName, UndefinedFunction
 
     try:
-        return [step for (step,) in ask(conn, _STEPS)]
+        return [step for (step,) in ask(conn, STEPS, role)]
     except (InvalidSchemaName, UndefinedFunction):
         return []
 
@@ -44,6 +44,7 @@ def finish(
     target: Target,
     conn: Connection,
     *,
+    role: str | None = None,
     deadline: float,
     lock_timeout: float,
     start: Callable[[str], None],
@@ -57,10 +58,10 @@ def finish(
 
     executed: list[str] = []
     try:
-        if not remaining(conn):
+        if not remaining(conn, role):
             return ()
         with connect(target) as guard:
-            while steps := _next(conn, guard, deadline):
+            while steps := _next(conn, guard, deadline, role):
                 step = steps[0]
                 if executed and executed[-1] == step:
                     raise errors.JobsdbError(
@@ -71,7 +72,7 @@ def finish(
                     )
                 start(step)
                 began = time.monotonic()
-                if _execute(conn, step, deadline, lock_timeout):
+                if _execute(conn, step, deadline, lock_timeout, role):
                     done(step, time.monotonic() - began)
                     executed.append(step)
     except psycopg.Error as exc:
@@ -83,14 +84,14 @@ def finish(
     return tuple(executed)
 
 
-def _next(conn: Connection, guard: Connection, deadline: float) -> list[str]:
+def _next(conn: Connection, guard: Connection, deadline: float, role: str | None) -> list[str]:
     """What remains, once this process is the only one that adopts."""
-    while steps := remaining(conn):
+    while remaining(conn, role):
         if guard.info.transaction_status == 0:
             guard.execute(_BEGIN)
         row = guard.execute(_LOCK).fetchone()
         if row and row[0]:
-            return steps
+            return remaining(conn, role)  # whoever had the lock may have done the last of it
         guard.execute("rollback")
         if time.monotonic() > deadline:
             raise errors.LockError("another deployment is still adopting the host's tables")
@@ -98,15 +99,17 @@ def _next(conn: Connection, guard: Connection, deadline: float) -> list[str]:
     return []
 
 
-def _execute(conn: Connection, step: str, deadline: float, lock_timeout: float) -> bool:
+def _execute(
+    conn: Connection, step: str, deadline: float, lock_timeout: float, role: str | None
+) -> bool:
     """One statement; False when a lock stood in its way and what remains has to be read again."""
     import psycopg
 
     try:
         if "concurrently" in step.lower():
-            _alone(conn, step)
+            _alone(conn, step, role)
         else:
-            conn.execute(_BEGIN)
+            conn.execute(_BEGIN + become(role))
             conn.execute(f"set local lock_timeout = {max(1, round(lock_timeout * 1000))}")
             conn.execute(step.encode())
             conn.execute("commit")
@@ -120,14 +123,16 @@ def _execute(conn: Connection, step: str, deadline: float, lock_timeout: float) 
         return False
 
 
-def _alone(conn: Connection, step: str) -> None:
+def _alone(conn: Connection, step: str, role: str | None) -> None:
     """A statement that cannot run in a transaction.
 
     It waits for old transactions but blocks nobody, so it gets no time limit. Behind a pooler the
-    limits of the session are left as they are: the next client would inherit ours.
+    session is left as it is, for the next client would inherit what we set; the role too: whoever
+    inherits its rights may build its indexes all the same, and an index has the owner of its table.
     """
     if not behind_pooler(conn):
         for setting in (
+            *([f"role {quoted(role)}"] if role else ()),
             "lock_timeout = 0",
             "statement_timeout = 0",
             "default_transaction_read_only = off",

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 LOOK_EVERY_S = 0.1
 
 _WHO = (
-    "select a.pid, a.usename, a.state, pg_catalog.now() - a.xact_start, a.query"
-    " from pg_catalog.pg_stat_activity as a where a.pid = any({pids})"
+    "select a.pid, coalesce(a.usename, a.backend_type), a.state, pg_catalog.now() - a.xact_start,"
+    " a.query from pg_catalog.pg_stat_activity as a where a.pid = any({pids}) order by a.xact_start"
 )
 _BLOCKING = _WHO.format(pids="pg_catalog.pg_blocking_pids(%s)")
 _HOLDING = _WHO.format(
@@ -28,22 +28,25 @@ _HOLDING = _WHO.format(
     " and l.database = (select d.oid from pg_catalog.pg_database as d"
     " where d.datname = pg_catalog.current_database()))"
 )
-
-
-def holder(conn: Connection, key: int) -> str | None:
-    """Who holds an advisory lock of this database, as text; None when it is free again."""
-    return _describe(conn.execute(_HOLDING, (key >> 32, key & 0xFFFFFFFF)).fetchone())
+# A prepared transaction has no process: pg_blocking_pids gives 0 for it.
+_PREPARED = (
+    "select p.gid, p.owner, pg_catalog.now() - p.prepared from pg_catalog.pg_prepared_xacts as p"
+    " where p.database = pg_catalog.current_database()"
+    " and 0 = any(pg_catalog.pg_blocking_pids(%s)) order by p.prepared"
+)
 
 
 class Watch:
     """Notes, from a second connection, who blocks the first while it waits.
 
-    Use as a context manager; set `pid` to the server process to watch, read `seen` afterwards.
+    Use as a context manager; set `pid` to the server process to watch, read `seen` and `remedy`
+    afterwards: who stood in the way last, and what ends that, as the end of a sentence.
     """
 
     def __init__(self, target: Target) -> None:
         self.pid: int | None = None
         self.seen: str | None = None
+        self.remedy = ""
         self._target = target
         self._end = threading.Event()
         self._thread: threading.Thread | None = None
@@ -53,6 +56,12 @@ class Watch:
         if self._thread is None:
             self._thread = threading.Thread(target=self._look, daemon=True)
             self._thread.start()
+
+    def holder(self, conn: Connection, key: int) -> str | None:
+        """Who holds an advisory lock of this database, as text; None when it is free again."""
+        row = conn.execute(_HOLDING, (key >> 32, key & 0xFFFFFFFF)).fetchone()
+        self._note(row)
+        return _describe(row)
 
     def __enter__(self) -> Watch:
         return self
@@ -77,9 +86,26 @@ class Watch:
                 while not self._end.wait(LOOK_EVERY_S):
                     if self.pid is not None:
                         seen = conn.execute(_BLOCKING, (self.pid,)).fetchone()
-                        self.seen = _describe(seen) or self.seen
+                        self._note(seen)
+                        if seen is None:
+                            seen = conn.execute(_PREPARED, (self.pid,)).fetchone()
+                            self._note_prepared(seen)
         except (errors.JobsdbError, psycopg.Error):
             return  # naming the blocker is a courtesy
+
+    def _note(self, row: tuple[Any, ...] | None) -> None:
+        if row is not None:
+            self.seen = _describe(row)
+            # To cancel means to cancel a statement, and a session that is idle has none.
+            end = "pg_cancel_backend" if row[2] == "active" else "pg_terminate_backend"
+            self.remedy = f"; or end what is in the way: select {end}({row[0]});"
+
+    def _note_prepared(self, row: tuple[Any, ...] | None) -> None:
+        if row is not None:
+            gid, owner, age = row
+            name = render.clean("'" + gid.replace("'", "''") + "'")
+            self.seen = f"prepared transaction {name} of {owner}, for {duration(age)}"
+            self.remedy = f"; or end what is in the way: rollback prepared {name};"
 
 
 def _describe(row: tuple[Any, ...] | None) -> str | None:

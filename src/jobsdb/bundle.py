@@ -16,7 +16,7 @@ from pathlib import Path
 
 from jobsdb import __version__
 from jobsdb.errors import Exit, JobsdbError, Refused, UsageError
-from jobsdb.migrate import LOCK_KEY
+from jobsdb.script import LOCK_KEY
 from jobsdb.sqlfiles import SqlFile, load, migrations, normalise
 
 MARK = "-- jobsdb bundle "

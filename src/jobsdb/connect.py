@@ -8,7 +8,8 @@ PGSERVICE, ...), then the embedded PostgreSQL. `seed` leaves out DATABASE_URL, `
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -135,12 +136,12 @@ def server_version(conn: Connection) -> str:
     return (conn.info.parameter_status("server_version") or "?").split()[0]
 
 
-def ask(conn: Connection, query: str) -> list[tuple[Any, ...]]:
+def ask(conn: Connection, query: str, role: str | None = None) -> list[tuple[Any, ...]]:
     """Rows of one query in a read-only transaction, whatever limits the server sets by default."""
     import psycopg
 
     try:
-        cursor = conn.execute(f"{_ASK} {query}; rollback".encode())
+        cursor = conn.execute(f"{_ASK}{become(role)} {query}; rollback".encode())
     except psycopg.Error:
         if not conn.closed:
             conn.execute("rollback")
@@ -148,6 +149,41 @@ def ask(conn: Connection, query: str) -> list[tuple[Any, ...]]:
     while cursor.description is None and cursor.nextset():
         pass
     return cursor.fetchall()
+
+
+@contextmanager
+def asking(conn: Connection, role: str | None = None) -> Iterator[None]:
+    """A read-only transaction for several questions, whatever limits the server sets by default."""
+    cursor = conn.execute(f"{_ASK}{become(role)}".encode())
+    while cursor.nextset():
+        pass
+    try:
+        yield
+    finally:
+        if not conn.closed:
+            conn.execute("rollback")
+
+
+def become(role: str | None) -> str:
+    """The statement, for after a begin, that goes on as another role; nothing without one."""
+    return f"; set local role {quoted(role)};" if role else ";"
+
+
+def quoted(name: str) -> str:
+    """A name as SQL reads it, whatever is in it."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def identity(conn: Connection) -> dict[str, Any]:
+    """The database of a connection, for a JSON document."""
+    info = conn.info
+    return {
+        "user": info.user,
+        "host": info.host,
+        "port": info.port,
+        "name": info.dbname,
+        "server": server_version(conn),
+    }
 
 
 def behind_pooler(conn: Connection) -> bool:

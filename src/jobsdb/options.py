@@ -50,9 +50,9 @@ def _debug(ctx: click.Context, param: click.Parameter, value: bool) -> None:
         ctx.find_root().ensure_object(dict)["debug"] = True
 
 
-def not_blank(ctx: click.Context, param: click.Parameter, value: str) -> str:
+def not_blank(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
     """A callback for options that mean nothing when empty."""
-    if not value.strip(", \t\r\n"):
+    if value is not None and not value.strip(", \t\r\n"):
         raise click.BadParameter("it is empty")
     return value
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.status import Status
 
-    from jobsdb.migrate import Event
+    from jobsdb.transaction import Event
 
 STEP_WIDTH = 46
 BAR_WIDTH = 12

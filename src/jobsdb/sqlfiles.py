@@ -16,7 +16,7 @@ from jobsdb.errors import Exit, JobsdbError
 Kind = Literal["prerequisite", "migration", "present"]
 
 ORDER = "order.txt"
-OTHER_FOLDERS = ("adopt", "verify", "seeds", "bundle")
+OTHER_FOLDERS = ("adopt", "verify", "seeds", "bundle", "migrate")
 """Folders of sql/ whose files are not deployed."""
 
 _KINDS: dict[str, Kind] = {"prerequisites": "prerequisite", "migrations": "migration"}
@@ -75,6 +75,11 @@ def load(root: Path | None = None) -> list[SqlFile]:
 def migrations(files: Iterable[SqlFile]) -> list[SqlFile]:
     """The migrations among the files, oldest first."""
     return [file for file in files if file.kind == "migration"]
+
+
+def migrate_text(name: str) -> str:
+    """The text of a file of sql/migrate/: what a deployment asks or knows, and does not apply."""
+    return normalise((sql_root() / "migrate" / name).read_bytes())
 
 
 def normalise(data: bytes) -> str:

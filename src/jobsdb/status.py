@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from jobsdb import __version__, adoption, errors, ledger, render
 from jobsdb.blockers import duration
-from jobsdb.connect import server_version
+from jobsdb.connect import identity
 from jobsdb.sqlfiles import SqlFile, load, migrations
 
 if TYPE_CHECKING:
@@ -49,18 +49,11 @@ def gather(conn: Connection, files: Sequence[SqlFile]) -> dict[str, Any]:
     metrics = conn.execute(_METRICS).fetchone() if complete else None
     conn.execute("rollback")
     steps = adoption.remaining(conn)
-    info = conn.info
     return {
         "version": 1,
         "pending": not plan.nothing_to_do or bool(steps),
         "schema": plan.schema if plan.entries else None,
-        "database": {
-            "user": info.user,
-            "host": info.host,
-            "port": info.port,
-            "name": info.dbname,
-            "server": server_version(conn),
-        },
+        "database": identity(conn),
         "package": {
             "release": __version__,
             "schema": ledger.version(migrations(files)[-1].path),

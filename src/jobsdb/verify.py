@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from jobsdb import baseline, checks, errors
 from jobsdb.checks import LAYERS, Check, Facts, Finding, Result, load_checks
 from jobsdb.errors import Exit
-from jobsdb.sqlfiles import load, sql_root
+from jobsdb.sqlfiles import SqlFile, load, sql_root
 
 if TYPE_CHECKING:
     from jobsdb.connect import Connection
@@ -107,35 +107,44 @@ def examine(conn: Connection, layers: Sequence[str] = ()) -> list[Result]:
 
     try:
         _run_all(conn, _BEGIN)
-        return inspect(conn, _of_layers(layers))
+        return inspect(conn, of_layers(layers))
     except psycopg.Error as exc:
         raise errors.from_postgres(exc) from exc
     finally:
         _end(conn)
 
 
-def check(conn: Connection, layers: Sequence[str] = ()) -> list[Result]:
+def check(
+    conn: Connection,
+    layers: Sequence[str] = (),
+    some: Sequence[Check] | None = None,
+    deployed: Sequence[SqlFile] | None = None,
+) -> list[Result]:
     """Run the checks of some layers in the transaction that is open, to decide about its commit.
 
     Neither begins nor ends it: whatever is set or changed ends with a savepoint, and no lock is
     waited for longer than the transaction's own lock_timeout. What `migrate` does to adopted tables
-    after the commit is left out. Errors: as `inspect`.
+    after the commit is left out. `some` are these checks when they have been read before,
+    `deployed` what the ledger shall have. Errors: as `inspect`.
     """
     adopted = re.compile(r"public\.(kanban_cards|agent_runs)\.jobsdb_")
-    results = inspect(conn, [each for each in _of_layers(layers) if each.number != "1050"])
+    some = of_layers(layers) if some is None else some
+    results = inspect(conn, [each for each in some if each.number != "1050"], deployed)
     for result in results:
         if result.check.number in _AFTER_COMMIT:
             result.findings = [f for f in result.findings if not adopted.match(f.object)]
     return results
 
 
-def inspect(conn: Connection, some: Sequence[Check]) -> list[Result]:
+def inspect(
+    conn: Connection, some: Sequence[Check], deployed: Sequence[SqlFile] | None = None
+) -> list[Result]:
     """Run checks in the transaction that is open, and leave it as it was.
 
     Errors: psycopg.Error when it is not about what a check looks at; JobsdbError.
     """
     facts = checks.expected_facts()
-    files = [[file.path, file.sha256] for file in load()]
+    files = [[f.path, f.sha256] for f in (load() if deployed is None else deployed)]
     _run_all(conn, _LOOK)
     try:
         context = describe(conn)
@@ -190,7 +199,8 @@ _PUBLIC_NAMES = (
 )
 
 
-def _of_layers(layers: Sequence[str]) -> list[Check]:
+def of_layers(layers: Sequence[str]) -> list[Check]:
+    """The checks of some layers, of all without any."""
     return [check for check in load_checks() if check.layer in (layers or LAYERS.values())]
 
 

@@ -15,6 +15,7 @@ from jobsdb.sqlfiles import SqlFile
 
 if TYPE_CHECKING:
     import psycopg
+    from psycopg.pq.abc import PGresult
 
     from jobsdb.connect import Connection
 
@@ -44,21 +45,29 @@ class FileError(Exception):
         self.at = at
 
 
-def send(conn: Connection, files: Sequence[SqlFile]) -> None:
-    """Run files in order, in one round trip. Errors: FileError."""
+def send(conn: Connection, files: Sequence[SqlFile]) -> list[PGresult]:
+    """Run files in order, in one round trip; the results of all statements. Errors: FileError."""
     from psycopg import generators
     from psycopg.errors import error_from_result
     from psycopg.pq import ExecStatus
 
     text = BETWEEN.join(file.text for file in files)
     conn.pgconn.send_query(text.encode())
-    results = conn.wait(generators.execute(conn.pgconn))
+    results: list[PGresult] = conn.wait(generators.execute(conn.pgconn))
     last = results[-1]
     if last.status == ExecStatus.FATAL_ERROR:
         error = error_from_result(last)
         position = error.diag.statement_position
         offset = _offset(text, int(position) if position else None, len(results) - 1)
         raise FileError(error, place(files, offset))
+    return results
+
+
+def execute(conn: Connection, statements: str) -> None:
+    """Run statements in one round trip, whatever they return. Errors: psycopg.Error."""
+    cursor = conn.execute(statements.encode())
+    while cursor.nextset():
+        pass
 
 
 def place(files: Sequence[SqlFile], offset: int) -> str:

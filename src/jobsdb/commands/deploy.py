@@ -10,7 +10,13 @@ import click
 
 from jobsdb import __version__
 from jobsdb.errors import Exit, UsageError
-from jobsdb.options import database_option, debug_option, json_option, patience_options
+from jobsdb.options import (
+    database_option,
+    debug_option,
+    json_option,
+    not_blank,
+    patience_options,
+)
 
 
 @click.command(short_help="Deploy, or bring up to date.")
@@ -28,6 +34,23 @@ from jobsdb.options import database_option, debug_option, json_option, patience_
     "--adopt", "adopt_old", is_flag=True,
     help="Move an older jobs system, made by hand, to schema jobsdb_before and take its jobs over.",
 )  # fmt: skip
+@click.option(
+    "--plan",
+    "mode",
+    flag_value="plan",
+    help="Show what would be done and what it would lock; exit code 1 when something is pending.",
+)
+@click.option("--sql", "mode", flag_value="sql", help="Print the SQL text that would be sent.")
+@click.option(
+    "--rehearse", "mode", flag_value="rehearse",
+    help="Do everything with the real locks, measure them, and roll it back.",
+)  # fmt: skip
+@click.option("--role", metavar="ROLE", callback=not_blank, help="Deploy as this role.")
+@click.option(
+    "--no-checks", is_flag=True,
+    help="Commit without verifying the result first: when a check is wrong, not the database.",
+)  # fmt: skip
+@json_option
 @debug_option
 def migrate(
     database: str | None,
@@ -37,52 +60,66 @@ def migrate(
     prerequisites: bool,
     again: bool,
     adopt_old: bool,
+    mode: str | None,
+    role: str | None,
+    no_checks: bool,
+    as_json: bool,
 ) -> Exit:
     """Bring a database to the state of this release, in one transaction.
 
     Safe at any moment and any number of times: it waits for no lock longer than --lock-timeout,
-    rolls back and tries again, and does nothing when there is nothing to do.
+    rolls back and tries again, and does nothing when there is nothing to do. The result is
+    verified before it is committed; when a check fails, it is rolled back (exit code 6).
 
     \b
     Examples:
       jobsdb migrate
       jobsdb migrate -d postgresql://deploy@db.example/crm
       jobsdb migrate --wait 10min
+      jobsdb migrate --plan
+      jobsdb migrate --rehearse --json
       jobsdb migrate --adopt
     """
-    from jobsdb import adopt, connect, render
+    from jobsdb import connect, deployed, plan, rehearsal, render
     from jobsdb import migrate as migration
+    from jobsdb.migrate import Options
 
+    if mode is not None and prerequisites:
+        raise UsageError(f"--{mode} tells about a whole deployment, not about --prerequisites")
+    if mode is not None and adopt_old:
+        raise UsageError(f"--{mode} does not tell about --adopt", hint="Try it on a restored dump.")
+    if mode == "sql" and as_json:
+        raise UsageError("--sql prints SQL, not JSON", hint="--plan --json describes it.")
     target = connect.choose(database)
+    options = Options(wait, lock_timeout, statement_timeout, role, again, not no_checks)
     with render.Steps() as steps:
-        result = migration.migrate(
-            target,
-            wait=wait,
-            lock_timeout=lock_timeout,
-            statement_timeout=statement_timeout,
-            progress=steps.show,
-            only_prerequisites=prerequisites,
-            again=again,
-            adopt_old=adopt_old,
-        )
-    if prerequisites:
-        render.out("The prerequisites are there.")
+        if mode == "plan":
+            found = plan.forecast(target, options, steps.show)
+        elif mode == "sql":
+            text = plan.text(target, options, steps.show)
+        elif mode == "rehearse":
+            rehearsed = rehearsal.rehearse(target, options, steps.show)
+        else:
+            done = migration.migrate(
+                target,
+                wait=wait,
+                lock_timeout=lock_timeout,
+                statement_timeout=statement_timeout,
+                role=role,
+                progress=steps.show,
+                only_prerequisites=prerequisites,
+                again=again,
+                checks=not no_checks,
+                adopt_old=adopt_old,
+            )
+    if mode == "plan":
+        return deployed.forecast(found, as_json=as_json)
+    if mode == "rehearse":
+        return deployed.rehearsal(rehearsed, as_json=as_json)
+    if mode == "sql":
+        click.echo(text or "-- jobsdb migrate has nothing to do here", nl=not text)
         return Exit.DONE
-    if result.applied:
-        count = len(result.applied)
-        done = f"{count} migration{'s' if count > 1 else ''} applied."
-    elif result.refreshed:
-        done = "The present state was brought up to date."
-    elif result.adopted:
-        done = "The adoption of the host's tables was finished."
-    else:
-        done = "Nothing to do."
-    render.out(f"{done} Schema is at {result.schema}.")
-    if result.taken:
-        adopt.show(result.taken)
-    if result.applied or result.refreshed:
-        render.say("next: jobsdb verify")
-    return Exit.DONE
+    return deployed.result(done, prerequisites=prerequisites, as_json=as_json)
 
 
 @click.command(short_help="Check that a database is what it should be.")
