@@ -134,14 +134,13 @@ def alembic(folder: Path, files: Sequence[Path]) -> Peer:
     return Peer("alembic", lambda url: (sys.executable, "-c", start, "upgrade", "head"), folder)
 
 
-def supabase(folder: Path, files: Sequence[Path], port: int) -> Peer:
+def supabase(folder: Path, files: Sequence[Path], program: Path, port: int) -> Peer:
     """`supabase db push`, as far as it goes without Docker: all the way."""
     project = folder / "supabase"
     (project / "migrations").mkdir(parents=True)
     (project / "config.toml").write_text('project_id = "bench"\n')
     for file in files:
         (project / "migrations" / file.name).write_text(file.read_text())
-    program = folder / "node_modules" / ".bin" / "supabase"
 
     def by_port(url: str) -> str:
         name = conninfo_to_dict(url)["dbname"]
@@ -155,18 +154,19 @@ def supabase(folder: Path, files: Sequence[Path], port: int) -> Peer:
     )
 
 
-def peers(folder: Path, files: Sequence[Path], server: Server) -> Iterator[Peer]:
-    """Fetch the others into `folder`; one that cannot be had is said so and left out."""
-    if fetched(folder, YOYO):
+def peers(packages: Path, folder: Path, files: Sequence[Path], server: Server) -> Iterator[Peer]:
+    """Fetch the others into `packages`; one that cannot be had is said so and left out."""
+    if fetched(packages, YOYO):
         yield yoyo(folder, files)
-    if fetched(folder, ALEMBIC):
+    if fetched(packages, ALEMBIC):
         yield alembic(folder, files)
-    if fetched(folder, SUPABASE):
+    if fetched(packages, SUPABASE):
+        program = packages / "node_modules" / ".bin" / "supabase"
         with port_to(str(server.socket_dir / f".s.PGSQL.{server.port}")) as port:
-            yield supabase(folder, files, port)
+            yield supabase(folder, files, program, port)
 
 
-def figures(scratch: Scratch, folder: Path) -> Iterator[Figure]:
+def figures(scratch: Scratch, packages: Path, folder: Path) -> Iterator[Figure]:
     """Fresh installation and nothing to do, beside each of them, and beside a bare script."""
     program = Path(sys.executable).with_name("jobsdb")
     ours = Peer("jobsdb", lambda url: (program, "migrate", "-d", url), folder)
@@ -181,7 +181,7 @@ def figures(scratch: Scratch, folder: Path) -> Iterator[Figure]:
         lambda: bare.run(done),
         PAIRS,
     )
-    for peer in peers(folder, files, scratch.server):
+    for peer in peers(packages, folder, files, scratch.server):
         bar = 1 if peer.promised else 0
         theirs = scratch.new("theirs")
         try:
@@ -212,11 +212,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--peers", type=Path, help="a folder that keeps what was fetched")
     chosen = parser.parse_args(argv)
     with contextlib.ExitStack() as stack:
-        folder = chosen.peers or Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        folder.mkdir(parents=True, exist_ok=True)
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         scratch = stack.enter_context(scratch_server("bench-migrators", SETTINGS))
         seen: list[Figure] = []
-        for figure in figures(scratch, folder):
+        for figure in figures(scratch, chosen.peers or folder, folder):
             print(figure.row(), flush=True)
             seen.append(figure)
     OUT.mkdir(parents=True, exist_ok=True)

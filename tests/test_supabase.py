@@ -113,7 +113,8 @@ def cluster(scratch: Path) -> Server:
     """A server whose roles a superuser has made; ``scratch`` stops it."""
     server = local.start("supabase", {"fsync": "off"}, BINDIR, scratch)
     with psycopg.connect(server.url(), autocommit=True) as conn:
-        conn.execute(CLUSTER)
+        if not one(conn, "select to_regrole('installer')"):  # another module has asked for it
+            conn.execute(CLUSTER)
     return server
 
 

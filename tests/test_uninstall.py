@@ -165,7 +165,7 @@ class TestRefusals:
             world.new_task(conn, job)
             world.new_card(conn, job)
             before = catalog(url)
-            with refused(conn, "JB040", "cannot be uninstalled while it holds data") as info:
+            with refused(conn, "JB090", "cannot be uninstalled while it holds data") as info:
                 conn.execute(SQL)
             detail, hint = info.value.diag.message_detail, info.value.diag.message_hint
             assert "public.jobs 1" in detail
@@ -185,7 +185,7 @@ class TestRefusals:
     def test_what_is_kept_beside_jobs_counts_too(self, url: str, statement: str) -> None:
         with psycopg.connect(url, autocommit=True) as conn:
             conn.execute(statement)
-            with refused(conn, "JB040", "while it holds data"):
+            with refused(conn, "JB090", "while it holds data"):
                 conn.execute(SQL)
 
     def test_the_advice_it_gives_helps(self, url: str) -> None:
@@ -193,7 +193,7 @@ class TestRefusals:
         assert run("seed", "-d", url, "--yes").returncode == 0
         with psycopg.connect(url, autocommit=True) as conn:
             cards = one(conn, "select count(*) from public.kanban_cards")
-            with refused(conn, "JB040") as info:
+            with refused(conn, "JB090") as info:
                 conn.execute(SQL)
             hint = info.value.diag.message_hint
             statements = hint.partition("Then delete it: ")[2].partition(" (never")[0]
@@ -274,6 +274,9 @@ class TestWriting:
     def test_it_stands_alone(self, tmp_path: Path) -> None:
         for other in ("--check", "--supabase"):
             assert run("bundle", "--uninstall", other, str(tmp_path)).returncode == 2
+
+    def test_no_client_encoding_changes_it(self) -> None:
+        assert SQL.isascii()
 
     def test_it_never_cascades(self) -> None:
         statements = [line for line in SQL.splitlines() if not line.lstrip().startswith("--")]

@@ -121,7 +121,7 @@ begin
   end loop;
   if v_counts <> '{}' then
     raise exception using
-      errcode = 'JB040',
+      errcode = 'JB090',
       message = 'jobsdb cannot be uninstalled while it holds data',
       detail = format('Rows: %s.', array_to_string(v_counts, ', ')),
       hint = 'Export what you keep: pg_dump --table=''jobsdb.*'' --table=public.jobs'
