@@ -107,7 +107,7 @@ class TestRecognising:
         execute(empty_url, old.sql)
         before = catalog(empty_url)
         refused = refusal(empty_url)
-        assert refused.code == errors.Exit.REFUSED
+        assert (refused.code, refused.sqlstate) == (errors.Exit.REFUSED, "JB092")
         assert "`jobsdb migrate --adopt`" in refused.hint
         score, best = map(int, re.search(r"by (\d+) of (\d+) marks", refused.detail).groups())
         assert 20 < score < best
@@ -141,7 +141,7 @@ class TestRecognising:
         execute(empty_url, there)
         before = catalog(empty_url)
         refused = refusal(empty_url, adopt_old=True)
-        assert refused.code == errors.Exit.REFUSED
+        assert (refused.code, refused.sqlstate) == (errors.Exit.REFUSED, "JB092")
         assert missing in refused.detail
         assert "marks" in refused.detail
         assert catalog(empty_url) == before

@@ -81,16 +81,16 @@ class Adoption:
                 self.notes.append(f"nothing to adopt: {found}")
             return
         if marks.is_recognised and not self.wanted:
-            raise errors.Refused(
+            raise _refused(
                 "an older jobs system, made by hand, stands where jobsdb would put its own",
                 detail=f"Recognised by {marks.score} of {marks.best} marks.",
-                hint=f"Run `{COMMAND}`: it moves it to schema {SCHEMA}, copies its jobs and drops"
-                " nothing. Nothing was changed.",
+                hint=f"Run `{COMMAND}`: it moves that to schema {SCHEMA}, copies its jobs, and"
+                " says how to return. Nothing was changed.",
             )
         if not self.wanted:
             return  # the first migration refuses, and names what it finds
         if not marks.is_recognised:
-            raise errors.Refused(
+            raise _refused(
                 "what stands where jobsdb would put its own is no jobs system that can be adopted",
                 detail=f"Missing: {'; '.join(marks.missing)}."
                 f" Recognised by {marks.score} of {marks.best} marks.",
@@ -114,6 +114,13 @@ class Adoption:
         jobs, tasks, cards, runs, said, left = _ask(conn, "report.sql")
         self.taken = Taken(jobs, tasks, cards, runs, tuple(tuple(item) for item in left))
         self.notes += said
+
+
+def _refused(sentence: str, *, detail: str, hint: str) -> errors.Refused:
+    """A refusal with the code the first migration has for what stands in its way."""
+    refused = errors.Refused(sentence, detail=detail, hint=hint)
+    refused.sqlstate = "JB092"
+    return refused
 
 
 def recognise(conn: Connection) -> Marks:
