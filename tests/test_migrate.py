@@ -20,6 +20,7 @@ from commands import catalog, database, differences, run, start
 from helpers import new_database
 from jobsdb import (
     adoption,
+    checks,
     connect,
     errors,
     migrate,
@@ -626,3 +627,25 @@ def test_the_command_says_what_it_did(empty_url: str) -> None:
     assert lines[-1] == "next: jobsdb verify"
     second = run("migrate", "-d", empty_url)
     assert second.stdout == "Nothing to do. Schema is at 20251103000004.\n"
+
+
+def test_whatever_has_a_name_of_ours_is_in_the_way(empty_url: str) -> None:
+    """Functions too: `create or replace` would take the place of one with the same arguments."""
+    ours = {name.removeprefix("public.") for name, _ in checks.expected_facts()["ours"]}
+    functions = ours - {
+        "jobs", "job_tasks", "job_tasks_id_seq", "job_metrics", "job_metrics_live",
+        "job_performance_summary", "recent_job_activity", "review_queue", "job_status",
+        "task_status", "kanban_cards", "agent_runs",
+    }  # fmt: skip
+    assert len(functions) > 30
+    with psycopg.connect(empty_url, autocommit=True) as conn:
+        for name in functions:
+            conn.execute(f"create function public.{name}() returns int language sql as 'select 1'")
+        conn.execute("create view public.review_queue as select 1 as one")
+        with pytest.raises(errors.JobsdbError) as info:
+            migrate.migrate(empty_url)
+        assert info.value.sqlstate == "JB092"
+        for name in (*functions, "review_queue"):
+            assert f"public.{name} (" in (info.value.detail or "")
+        conn.execute("drop view public.review_queue")
+        assert conn.execute("select to_regnamespace('jobsdb')").fetchone() == (None,)

@@ -39,7 +39,7 @@ begin
           n.nspname = 'public'
           and c.relname in (
             'jobs', 'job_tasks', 'job_metrics', 'job_metrics_live', 'job_performance_summary',
-            'recent_job_activity'
+            'recent_job_activity', 'review_queue'
           )
         )
       )
@@ -53,8 +53,14 @@ begin
     from pg_catalog.pg_proc as p
     where p.pronamespace = 'public'::regnamespace
       and p.proname in (
-        'transition_job_status', 'cancel_job', 'pause_job', 'resume_job', 'get_job_cards',
-        'get_job_progress', 'get_job_metrics_for_org', 'refresh_job_metrics'
+        'assert_lease', 'begin_send', 'cancel_job', 'claim_planning', 'claim_sends', 'claim_tasks',
+        'complete_and_claim', 'complete_tasks', 'create_job', 'draft_cards', 'dry_run_job',
+        'erase_contact', 'explain_job_params', 'export_contact', 'fail_tasks', 'get_job_cards',
+        'get_job_metrics_for_org', 'get_job_progress', 'heartbeat_tasks', 'job_blockers',
+        'pause_job', 'plan_next_batch', 'preview_job', 'record_send_event', 'record_usage',
+        'refresh_job_metrics', 'release_tasks', 'render_template', 'resolve_unknown', 'resume_job',
+        'retry_job', 'review_card', 'review_cards', 'settle_job', 'settle_send', 'tick',
+        'transition_job_status', 'upsert_contacts', 'validate_job_params'
       )
     union all
     select n.nspname, 'schema'
