@@ -1,7 +1,7 @@
 -- bundle 3
 -- Only the one session that refreshes the metrics calls it. Moves are taken away by the statement
 -- that adds them up: what is committed meanwhile is in neither and stays for the next time. It
--- locks no job: nobody waits for it.
+-- locks no open job: no status change waits for it.
 create or replace function jobsdb.fold_moves()
 returns void
 language plpgsql
@@ -14,6 +14,7 @@ declare
   v_epoch uuid := (select e.epoch from jobsdb.task_moves_epoch as e);
   v_after_crash boolean := v_epoch is null;
   v_job record;
+  v_status text;
 begin
   if v_after_crash then
     v_epoch := gen_random_uuid();
@@ -30,10 +31,16 @@ begin
     )
     order by id
   loop
-    if not exists (select from public.jobs as j where j.id = v_job.id) then
+    v_status := (select j.status from public.jobs as j where j.id = v_job.id);
+    if v_status is null then
       delete from jobsdb.task_moves as m where m.job_id = v_job.id;
       delete from jobsdb.task_rollups as r where r.job_id = v_job.id;
       continue;
+    elsif v_status in ('succeeded', 'failed', 'cancelled') then
+      -- Its frozen metrics follow. Held by somebody, perhaps to delete it: next time.
+      perform from public.jobs as j where j.id = v_job.id for key share skip locked;
+      continue when not found;
+      perform jobsdb.refreeze_job(v_job.id);
     end if;
     with gone as (
       delete from jobsdb.task_moves as m
@@ -50,7 +57,6 @@ begin
       run = excluded.run,
       wait = excluded.wait,
       epoch = excluded.epoch;
-    perform jobsdb.refreeze_job(v_job.id);
   end loop;
   if v_after_crash then
     insert into jobsdb.task_moves_epoch (epoch) values (v_epoch);
