@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from commands import catalog, differences, run
-from jobsdb import bundle, errors, folder, migrate
+from jobsdb import bundle, errors, folder, migrate, script
 from jobsdb.sqlfiles import SqlFile
 from test_bundle import NAMES, TEXTS, in_one_simple_query, notices, refusal
 from test_migrate import CREATE_NEXT, FILES, MIGRATIONS, NEXT, changed, extra, is_untouched, ledger
@@ -181,7 +181,7 @@ class TestPushing:
     ) -> None:
         write(there, LATER)
         update = sorted(there.glob("*update*"))[0].read_text()
-        monkeypatch.setattr(migrate, "__version__", "10.2")
+        monkeypatch.setattr(script, "__version__", "10.2")
         migrate.migrate(url, files=changed(FILES, CALLER, "-- of 10.2\n"))
         before = catalog(url), ledger(url)
         assert "has release 10.2, newer than" in notices(url, update)[0]

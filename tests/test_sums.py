@@ -331,7 +331,7 @@ def test_a_deleted_job_leaves_no_sums_after_a_refresh(stage: Stage, how: str) ->
 
 LIVE = "select to_jsonb(m) - 'refreshed_at' from public.{} as m order by m.job_id"
 SIZE = {"max_connections": "50"}
-TRUNCATE = "truncate jobsdb.task_moves, jobsdb.task_moves_epoch"  # what a crash does to them
+TRUNCATE = "truncate jobsdb.task_moves, jobsdb.task_moves_epoch"
 
 
 def jobs_in_every_condition(stage: Stage) -> None:
@@ -356,8 +356,7 @@ def jobs_in_every_condition(stage: Stage) -> None:
 
 
 def check_after_loss(stage: Stage, before: list[Any]) -> None:
-    """Moves are gone; still everything is right at once, while others work, and for good."""
-    assert stage.watch.execute("select count(*) from jobsdb.task_moves").fetchone() == (0,)
+    """Everything is right at once, while others work, and for good, with or without moves."""
     stage.look()
     assert stage.watch.execute(LIVE.format("job_metrics_live")).fetchall() == before
     agent = stage.session()
@@ -387,7 +386,7 @@ def start_own(scratch: Path) -> Callable[[], local.Server]:
     return start
 
 
-def test_a_crash_loses_moves_and_no_number(start_own: Callable[[], local.Server]) -> None:
+def test_a_crash_loses_no_number(start_own: Callable[[], local.Server]) -> None:
     server = start_own()
     with open_stage(server.url()) as stage:
         jobs_in_every_condition(stage)
@@ -399,7 +398,9 @@ def test_a_crash_loses_moves_and_no_number(start_own: Callable[[], local.Server]
         stage.clear()
 
 
-@pytest.mark.parametrize("options", [[], ["--no-unlogged-table-data"]], ids=["all", "logged"])
+@pytest.mark.parametrize(
+    "options", [[], ["--exclude-table-data=jobsdb.task_moves*"]], ids=["all", "without moves"]
+)
 def test_a_restored_dump_has_every_number(url: str, empty_url: str, options: list[str]) -> None:
     with open_stage(url) as stage:
         jobs_in_every_condition(stage)
@@ -415,7 +416,7 @@ def test_a_restored_dump_has_every_number(url: str, empty_url: str, options: lis
             stage.rest()
 
 
-def test_a_task_that_ended_late_is_counted_although_a_crash_lost_its_move(stage: Stage) -> None:
+def test_a_task_that_ended_late_is_counted_although_its_move_was_lost(stage: Stage) -> None:
     """Its job had ended, and had its final metrics."""
     names = stage.job()
     agent, person_ = stage.session("service_role"), stage.session()
@@ -429,7 +430,7 @@ def test_a_task_that_ended_late_is_counted_although_a_crash_lost_its_move(stage:
     stage.rest()
 
 
-def test_a_retry_count_edited_late_is_counted_although_a_crash_lost_it(stage: Stage) -> None:
+def test_a_retry_count_edited_late_is_counted_although_it_was_lost(stage: Stage) -> None:
     names = stage.job("closable")
     person_ = stage.session()
     person_.run(JOB_MOVES["succeed"], names)
@@ -440,7 +441,7 @@ def test_a_retry_count_edited_late_is_counted_although_a_crash_lost_it(stage: St
     stage.rest()
 
 
-def test_a_job_that_ended_during_the_last_refresh_is_right_after_a_crash(stage: Stage) -> None:
+def test_a_job_that_ended_during_the_last_refresh_is_right_after_a_loss(stage: Stage) -> None:
     """Its tasks ended after their moves were added up, it itself before its final metrics."""
     first, second = sorted((stage.job("closable") for _ in range(2)), key=lambda n: n["job"])
     person_, owner = stage.session(), stage.session("none")

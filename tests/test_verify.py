@@ -864,7 +864,8 @@ class TestHealthyDatabases:
     def test_they_are_written_by_one_command(
         self, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        (tmp_path / "verify").mkdir()
+        for folder in ("verify", "migrate"):
+            (tmp_path / folder).mkdir()
         monkeypatch.setattr(golden, "sql_root", lambda: tmp_path)
         golden.write(server.url())
         written = (tmp_path / "verify" / "expected.txt").read_text()

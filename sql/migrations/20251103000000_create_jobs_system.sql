@@ -630,11 +630,11 @@ comment on column jobsdb.job_deltas.cards_other is 'Change of jobs.cards_other.'
 -- ----------------------------------------------------------------------------- what metrics add up
 
 -- Reading five million tasks to say how many of each kind are done would take seconds at each
--- refresh. So whoever moves tasks leaves a row here, and the refresh adds them up. Unlogged: a
--- task then writes no byte of log for it (a logged row would be a tenth of all a task writes). A
--- crash empties the table, and so does a standby that takes over: then the epoch is missing too,
--- and the tasks themselves are counted once.
-create unlogged table jobsdb.task_moves (
+-- refresh. So whoever moves tasks leaves a row here, and the refresh adds them up. Not unlogged,
+-- though a task would then write a fifth less of log: when the server is killed while a
+-- transaction that makes an unlogged table is undone, PostgreSQL (15 to 18) finds the file of the
+-- table at the next start and gives up ("could not create file", File exists).
+create table jobsdb.task_moves (
   job_id uuid not null,
   org_id uuid not null,
   kind text,
@@ -667,7 +667,7 @@ comment on column jobsdb.task_moves.skipped is 'What each adds to the number ski
 comment on column jobsdb.task_moves.retries is 'Change of the sum of retry_count, of all together.';
 comment on column jobsdb.task_moves.starts_anew is 'Tasks were deleted, or times of ended ones changed: the sums of the job are made from its tasks again.';
 
-create unlogged table jobsdb.task_moves_epoch (
+create table jobsdb.task_moves_epoch (
   epoch uuid not null default gen_random_uuid(),
   constraint task_moves_epoch_pkey primary key (epoch)
 );
@@ -676,7 +676,7 @@ revoke all on jobsdb.task_moves_epoch from public, anon, authenticated, service_
 insert into jobsdb.task_moves_epoch default values;
 
 comment on table jobsdb.task_moves_epoch is
-'One row, as long as no crash has emptied jobsdb.task_moves; the next refresh begins a new epoch. Sums of an older one miss what was lost.';
+'One row, as long as nobody has emptied jobsdb.task_moves with it (a dump without its rows does); the next refresh begins a new epoch. Sums of an older one miss what was lost.';
 comment on column jobsdb.task_moves_epoch.epoch is 'The present epoch.';
 
 -- A distribution, exact up to 1,000 different values; beyond that to one per cent.

@@ -27,6 +27,7 @@ JOBS_A_STATEMENT = 200
 
 LEFT_SHOWN = 50
 
+_NOT_OURS = "select pg_catalog.to_regnamespace('jobsdb') is null"
 _TAKE = f"select {SCHEMA}.take_jobs({JOBS_A_STATEMENT})"
 Step = Callable[[str, Sequence[SqlFile]], None]
 
@@ -74,6 +75,7 @@ class Adoption:
         self.notes.clear()
         self.taken = None
         self._is_under_way = False
+        is_new = is_new and conn.execute(_NOT_OURS).fetchone() == (True,)
         marks = recognise(conn) if is_new else None
         if marks is None or not marks.is_something_there:
             if self.wanted:

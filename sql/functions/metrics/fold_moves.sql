@@ -12,11 +12,11 @@ set search_path to pg_catalog, pg_temp
 as $$
 declare
   v_epoch uuid := (select e.epoch from jobsdb.task_moves_epoch as e);
-  v_after_crash boolean := v_epoch is null;
+  v_starts_anew boolean := v_epoch is null;
   v_job record;
   v_status text;
 begin
-  if v_after_crash then
+  if v_starts_anew then
     v_epoch := gen_random_uuid();
   end if;
   for v_job in
@@ -25,7 +25,7 @@ begin
     union
     select j.id
     from public.jobs as j
-    where v_after_crash and (
+    where v_starts_anew and (
       j.status in ('pending', 'running')
       or exists (select from jobsdb.unfrozen_jobs as u where u.job_id = j.id)
     )
@@ -48,7 +48,7 @@ begin
     )
     insert into jobsdb.task_rollups as r (job_id, org_id, kinds, retries, run, wait, epoch)
     select n.job_id, n.org_id, n.kinds, n.retries, n.run, n.wait, v_epoch
-    from jobsdb.rollup_of(v_job.id, v_after_crash) as n
+    from jobsdb.rollup_of(v_job.id, v_starts_anew) as n
     where n.job_id is not null
     on conflict on constraint task_rollups_pkey do update
     set
@@ -58,7 +58,7 @@ begin
       wait = excluded.wait,
       epoch = excluded.epoch;
   end loop;
-  if v_after_crash then
+  if v_starts_anew then
     insert into jobsdb.task_moves_epoch (epoch) values (v_epoch);
   end if;
 end;

@@ -1,8 +1,8 @@
 -- bundle 3
--- STABLE: sums and moves are of the same snapshot, that of the query that asks. Where the moves
--- cannot be read (a standby has no unlogged tables) or are not all there (a crash has emptied
--- them), the tasks are counted. Tasks are looked up one by one: nobody can tell the planner that an
--- array of moves is short.
+-- STABLE: sums and moves are of the same snapshot, that of the query that asks. Where the moves are
+-- not all there (somebody has emptied their table, or left it out of a dump), the tasks are
+-- counted. Tasks are looked up one by one: nobody can tell the planner that an array of moves is
+-- short.
 create or replace function jobsdb.rollup_of(
   job_id uuid,
   recounts boolean default false
@@ -19,7 +19,7 @@ set enable_mergejoin to off
 as $$
 declare
   v_rollup jobsdb.task_rollups;
-  v_recounts boolean := rollup_of.recounts or pg_is_in_recovery();
+  v_recounts boolean := rollup_of.recounts;
   v_epoch uuid;
 begin
   if not v_recounts then
