@@ -102,7 +102,7 @@ def hash_of(conn: psycopg.Connection, card_id: object) -> str:
 
 
 def queue(conn: psycopg.Connection) -> list[Any]:
-    return column(conn, "select card_id from review_queue")
+    return column(conn, "select card_id from review_queue order by since")
 
 
 def decide(
