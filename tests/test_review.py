@@ -175,7 +175,7 @@ def test_the_queue_shows_linked_cards_that_wait_the_oldest_first(tx: psycopg.Con
     tx.execute("update kanban_cards set content = content || %s where id = %s", [torn, last])
     expected = [str(made_card) for state, made_card in made if state in WAITING] + [str(last)]
     with as_tenant(tx, A):
-        found = rows(tx, "select * from review_queue")
+        found = rows(tx, "select * from review_queue order by since")
         read = "select id::text, type, title, content, job_id, org_id, task_id from kanban_cards"
         shown = {each.pop("id"): each for each in rows(tx, read)}
     assert [each["card_id"] for each in found] == expected
