@@ -479,7 +479,7 @@ class TestSurroundings:
             "default_transaction_isolation = 'serializable'",
             "default_transaction_read_only = on",
             "search_path = pg_temp, nowhere",
-            "statement_timeout = '1ms'",
+            "statement_timeout = '30ms'",
             "lock_timeout = '1ms'",
             "quote_all_identifiers = on",
             "client_encoding = 'LATIN1'",

@@ -687,6 +687,12 @@ BROKEN: list[tuple[str, ...]] = [
     ),
     (
         "4270",
+        "update public.job_tasks set status = 'error' where status = 'pending';"
+        "truncate jobsdb.task_moves",
+        '"error": 0',
+    ),
+    (
+        "4270",
         "insert into jobsdb.task_moves (job_id, org_id, retries)"
         " select j.id, j.org_id, 5 from public.jobs as j where j.name = 'running'",
         "5 retries",

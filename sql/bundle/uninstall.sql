@@ -38,7 +38,7 @@ declare
   -- What these hold comes with the installation or follows from other tables.
   v_not_data constant text[] := array[
     'jobsdb.host_tables', 'jobsdb.job_deltas', 'jobsdb.ledger', 'jobsdb.metrics_refresh',
-    'jobsdb.task_kinds', 'jobsdb.task_moves', 'jobsdb.task_moves_epoch', 'jobsdb.task_rollups',
+    'jobsdb.task_kinds', 'jobsdb.task_moves', 'jobsdb.task_rollups',
     'jobsdb.transitions'
   ];
   v_path text;

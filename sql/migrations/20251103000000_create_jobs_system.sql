@@ -637,14 +637,15 @@ comment on column jobsdb.job_deltas.cards_other is 'Change of jobs.cards_other.'
 create table jobsdb.task_moves (
   job_id uuid not null,
   org_id uuid not null,
-  kind text,
+  task_id bigint,
   task_ids bigint[],
-  total int not null default 0,
-  done int not null default 0,
-  error int not null default 0,
-  skipped int not null default 0,
-  retries bigint not null default 0,
-  starts_anew boolean not null default false
+  kind text,
+  total int,
+  done int,
+  error int,
+  skipped int,
+  retries bigint,
+  starts_anew boolean
 ) with (
   autovacuum_vacuum_scale_factor = 0,
   autovacuum_vacuum_threshold = 10000,
@@ -655,29 +656,18 @@ revoke all on jobsdb.task_moves from public, anon, authenticated, service_role;
 create index task_moves_of_job on jobsdb.task_moves (job_id);
 
 comment on table jobsdb.task_moves is
-'What has happened to tasks since jobsdb.task_rollups was brought up to date.';
+'What has happened to tasks since jobsdb.task_rollups was brought up to date. Null is nothing, and costs nothing.';
 comment on column jobsdb.task_moves.job_id is 'The job.';
 comment on column jobsdb.task_moves.org_id is 'Its organisation.';
-comment on column jobsdb.task_moves.kind is 'The kind of tasks that are new; null: task_ids says which have moved.';
+comment on column jobsdb.task_moves.task_id is 'A task that has moved.';
 comment on column jobsdb.task_moves.task_ids is 'Tasks that have moved, all in the same way.';
+comment on column jobsdb.task_moves.kind is 'The kind of tasks that are new.';
 comment on column jobsdb.task_moves.total is 'Number of new tasks of that kind.';
-comment on column jobsdb.task_moves.done is 'What each of them adds to the number done: 1, or 0.';
+comment on column jobsdb.task_moves.done is 'What each of them adds to the number done: 1.';
 comment on column jobsdb.task_moves.error is 'What each adds to the number in error: 1, 0 or -1.';
-comment on column jobsdb.task_moves.skipped is 'What each adds to the number skipped: 1, or 0.';
+comment on column jobsdb.task_moves.skipped is 'What each adds to the number skipped: 1.';
 comment on column jobsdb.task_moves.retries is 'Change of the sum of retry_count, of all together.';
 comment on column jobsdb.task_moves.starts_anew is 'Tasks were deleted, or times of ended ones changed: the sums of the job are made from its tasks again.';
-
-create table jobsdb.task_moves_epoch (
-  epoch uuid not null default gen_random_uuid(),
-  constraint task_moves_epoch_pkey primary key (epoch)
-);
-alter table jobsdb.task_moves_epoch enable row level security;
-revoke all on jobsdb.task_moves_epoch from public, anon, authenticated, service_role;
-insert into jobsdb.task_moves_epoch default values;
-
-comment on table jobsdb.task_moves_epoch is
-'One row, as long as nobody has emptied jobsdb.task_moves with it (a dump without its rows does); the next refresh begins a new epoch. Sums of an older one miss what was lost.';
-comment on column jobsdb.task_moves_epoch.epoch is 'The present epoch.';
 
 -- A distribution, exact up to 1,000 different values; beyond that to one per cent.
 create type jobsdb.sketch as (
@@ -696,7 +686,6 @@ create table jobsdb.task_rollups (
   retries bigint not null default 0,
   run jobsdb.sketch not null default row('{}', '{}'),
   wait jobsdb.sketch not null default row('{}', '{}'),
-  epoch uuid,
   constraint task_rollups_pkey primary key (job_id)
 );
 alter table jobsdb.task_rollups enable row level security;
@@ -710,7 +699,6 @@ comment on column jobsdb.task_rollups.org_id is 'Its organisation.';
 comment on column jobsdb.task_rollups.kinds is 'Number of tasks as {kind: {total, done, error, skipped}}.';
 comment on column jobsdb.task_rollups.retries is 'Sum of retry_count over all tasks.';
 comment on column jobsdb.task_rollups.run is 'Seconds from start to end of the tasks that are done.';
-comment on column jobsdb.task_rollups.epoch is 'The epoch in which they were made; of an older one: they are made again.';
 comment on column jobsdb.task_rollups.wait is 'Seconds those waited, from creation or the scheduled time to their start.';
 
 -- ----------------------------------------------------------------------------------------- history

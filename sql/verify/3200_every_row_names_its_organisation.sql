@@ -21,8 +21,7 @@ where
     'jobsdb.task_kinds',
     'jobsdb.host_tables',
     'jobsdb.contact_source',
-    'jobsdb.metrics_refresh',
-    'jobsdb.task_moves_epoch'
+    'jobsdb.metrics_refresh'
   )
   and not exists (
     select from pg_catalog.pg_attribute as a

@@ -24,14 +24,14 @@ declare
   v_skipped int := (count_task_move.to_status = 'skipped')::int
     - (count_task_move.from_status = 'skipped')::int;
 begin
-  insert into jobsdb.task_moves (job_id, org_id, task_ids, done, error, skipped)
+  insert into jobsdb.task_moves (job_id, org_id, task_id, done, error, skipped)
   values (
     count_task_move.job_id,
     count_task_move.org_id,
-    array[count_task_move.task_id],
-    v_done,
-    v_error,
-    v_skipped
+    count_task_move.task_id,
+    nullif(v_done, 0),
+    nullif(v_error, 0),
+    nullif(v_skipped, 0)
   );
   insert into jobsdb.job_deltas (
     job_id, org_id, folds_at_commit, tasks_done, tasks_error, tasks_skipped

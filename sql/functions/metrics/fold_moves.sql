@@ -11,24 +11,12 @@ security definer
 set search_path to pg_catalog, pg_temp
 as $$
 declare
-  v_epoch uuid := (select e.epoch from jobsdb.task_moves_epoch as e);
-  v_starts_anew boolean := v_epoch is null;
   v_job record;
   v_status text;
 begin
-  if v_starts_anew then
-    v_epoch := gen_random_uuid();
-  end if;
   for v_job in
-    select m.job_id as id
+    select distinct m.job_id as id
     from jobsdb.task_moves as m
-    union
-    select j.id
-    from public.jobs as j
-    where v_starts_anew and (
-      j.status in ('pending', 'running')
-      or exists (select from jobsdb.unfrozen_jobs as u where u.job_id = j.id)
-    )
     order by id
   loop
     v_status := (select j.status from public.jobs as j where j.id = v_job.id);
@@ -46,21 +34,17 @@ begin
       delete from jobsdb.task_moves as m
       where m.job_id = v_job.id
     )
-    insert into jobsdb.task_rollups as r (job_id, org_id, kinds, retries, run, wait, epoch)
-    select n.job_id, n.org_id, n.kinds, n.retries, n.run, n.wait, v_epoch
-    from jobsdb.rollup_of(v_job.id, v_starts_anew) as n
+    insert into jobsdb.task_rollups as r (job_id, org_id, kinds, retries, run, wait)
+    select n.job_id, n.org_id, n.kinds, n.retries, n.run, n.wait
+    from jobsdb.rollup_of(v_job.id) as n
     where n.job_id is not null
     on conflict on constraint task_rollups_pkey do update
     set
       kinds = excluded.kinds,
       retries = excluded.retries,
       run = excluded.run,
-      wait = excluded.wait,
-      epoch = excluded.epoch;
+      wait = excluded.wait;
   end loop;
-  if v_starts_anew then
-    insert into jobsdb.task_moves_epoch (epoch) values (v_epoch);
-  end if;
 end;
 $$;
 revoke all on function jobsdb.fold_moves() from public, anon, authenticated, service_role;

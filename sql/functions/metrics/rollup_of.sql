@@ -1,8 +1,6 @@
 -- bundle 3
--- STABLE: sums and moves are of the same snapshot, that of the query that asks. Where the moves are
--- not all there (somebody has emptied their table, or left it out of a dump), the tasks are
--- counted. Tasks are looked up one by one: nobody can tell the planner that an array of moves is
--- short.
+-- STABLE: sums and moves are of the same snapshot, that of the query that asks. Tasks are looked up
+-- one by one: nobody can tell the planner that an array of moves is short.
 create or replace function jobsdb.rollup_of(
   job_id uuid,
   recounts boolean default false
@@ -19,35 +17,25 @@ set enable_mergejoin to off
 as $$
 declare
   v_rollup jobsdb.task_rollups;
-  v_recounts boolean := rollup_of.recounts;
-  v_epoch uuid;
 begin
-  if not v_recounts then
+  if rollup_of.recounts
+    or exists (
+      select from jobsdb.task_moves as m where m.job_id = rollup_of.job_id and m.starts_anew
+    )
     -- Without sums all that ever happened is among the moves, unless the job has ended since.
-    v_epoch := (select e.epoch from jobsdb.task_moves_epoch as e);
-    v_recounts := v_epoch is null
-      or exists (
-        select from jobsdb.task_moves as m where m.job_id = rollup_of.job_id and m.starts_anew
-      )
-      or exists (
-        select from public.jobs as j
-        left join jobsdb.task_rollups as b on b.job_id = j.id
-        where j.id = rollup_of.job_id and case
-          when b.job_id is null then j.status in ('succeeded', 'failed', 'cancelled')
-          else b.epoch is distinct from v_epoch
-        end
-      );
-  end if;
-
-  if v_recounts then
+    or exists (
+      select from public.jobs as j
+      where j.id = rollup_of.job_id
+        and j.status in ('succeeded', 'failed', 'cancelled')
+        and not exists (select from jobsdb.task_rollups as b where b.job_id = j.id)
+    ) then
     select
       j.id,
       j.org_id,
       coalesce(k.kinds, '{}'),
       coalesce(k.retries, 0),
       r.run,
-      w.wait,
-      v_epoch
+      w.wait
     into v_rollup
     from public.jobs as j
     cross join lateral (
@@ -114,7 +102,7 @@ begin
       m.error,
       m.skipped
     from jobsdb.task_moves as m
-    cross join unnest(m.task_ids) as i (id)
+    cross join unnest(m.task_id || m.task_ids) as i (id)
     inner join public.job_tasks as t on t.id = i.id and t.org_id = m.org_id
     where m.job_id = rollup_of.job_id
   ),
@@ -132,7 +120,7 @@ begin
     from jobsdb.task_moves as m
     where m.job_id = rollup_of.job_id and m.kind is not null
     union all
-    select m.kind, 0, m.done, m.error, m.skipped
+    select m.kind, 0, coalesce(m.done, 0), coalesce(m.error, 0), coalesce(m.skipped, 0)
     from moved as m
   ),
   kinds as (
@@ -174,8 +162,7 @@ begin
     case
       when e.counts is null then coalesce(b.wait, row('{}', '{}')::jobsdb.sketch)
       else jobsdb.sketch((b.wait).seconds || e.wait, (b.wait).counts || e.counts)
-    end,
-    v_epoch
+    end
   into v_rollup
   from public.jobs as j
   cross join kinds as k

@@ -30,7 +30,7 @@ begin
           n.org_id,
           n.kind,
           count(*)::int as tasks,
-          sum(n.retry_count) as retries,
+          nullif(sum(n.retry_count), 0) as retries,
           bool_or(n.depends_on <> '{}' and n.rev = 0) as names_steps
         from new_rows as n
         group by n.job_id, n.org_id, n.kind

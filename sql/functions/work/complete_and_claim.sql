@@ -77,8 +77,8 @@ begin
     into v_done;
     if found then
       v_verdicts := '{ok}';
-      insert into jobsdb.task_moves (job_id, org_id, task_ids, done)
-      values (v_done.job_id, v_done.org_id, complete_and_claim.task_ids, 1);
+      insert into jobsdb.task_moves (job_id, org_id, task_id, done)
+      values (v_done.job_id, v_done.org_id, complete_and_claim.task_ids[1], 1);
       -- A token of version 4 is of a lease of one task, which has ended with it.
       if get_byte(uuid_send(complete_and_claim.lease_token), 6) >> 4 = 4 then
         v_lease_job_id := v_done.job_id;

@@ -36,8 +36,8 @@ begin
         v_job.job_id,
         v_job.org_id,
         v_job.task_ids,
-        (settle_tasks.status = 'done')::int,
-        (settle_tasks.status = 'error')::int
+        case when settle_tasks.status = 'done' then 1 end,
+        case when settle_tasks.status = 'error' then 1 end
       );
     end if;
     perform jobsdb.count_tasks(
