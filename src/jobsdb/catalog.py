@@ -170,7 +170,7 @@ class Function:
     def signature(self) -> str:
         """Arguments and result."""
         taken = (
-            " ".join(part for part in (a.name, a.type, a.default and f"= {a.default}") if part)
+            " ".join(filter(None, (a.name, a.type, a.default and f"= {plain(a.default)}")))
             for a in self.arguments
             if a.mode in "ibv"
         )
@@ -215,6 +215,11 @@ class Catalog:
         verb = "update" if move.from_status else "insert"
         table = self.relation(move.table)
         yield "plain SQL", [r for r in ROLES if move.column in table.rights(r).get(verb, ())]
+
+
+def plain(default: str) -> str:
+    """A default without the cast that the catalog adds."""
+    return re.sub(r"::[\w\s]+(\[\])?$", "", default).replace("NULL", "null")
 
 
 def first_sentence(text: str | None) -> str:

@@ -41,6 +41,7 @@ for command in (
     deploy.bundle,
     campaigns.demo,
     learn.explain,
+    learn.docs,
     local.local,
 ):
     cli.add_command(command)
