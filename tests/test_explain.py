@@ -155,6 +155,25 @@ class TestTheCatalog:
         assert "t10_guard_upd (DISABLED)" in said
         assert in_order(said, "after each row", "a00_mine", "t70_follow_upd")
 
+    def test_tells_of_a_host_s_trigger_as_far_as_it_is_known(self, db: psycopg.Connection) -> None:
+        db.execute(
+            "create function public.mine() returns trigger language plpgsql as $$ begin"
+            " return new; end $$;"
+            "create trigger set_time before update on public.kanban_cards for each row"
+            " execute function public.mine()"
+        )
+        found = catalog.read(db)
+        assert in_order(
+            told(found, "approved"),
+            "jobsdb_t25_stamp_upd",
+            "set_time",
+            "runs: public.mine",
+            "source: not jobsdb's",
+            "jobsdb_t30_guard",
+        )
+        with pytest.raises(JobsdbError):
+            explain.find(found, "mine")
+
     def test_lists_triggers_in_the_order_in_which_they_fire(self, db: psycopg.Connection) -> None:
         """Against what happens: each trigger of a new table says when it was its turn."""
         db.execute(
@@ -204,6 +223,12 @@ class TestMoves:
         )
         told = {(m.entity, m.from_status, m.to_status) for m in found.moves if m.from_status}
         assert told == listed
+
+    def test_none_is_left_without_its_makers(self, found: Catalog) -> None:
+        named = (SQL / "explain" / "moves.sql").read_text().replace("\n    ", " ")
+        for move in found.moves:
+            words = f"'{move.entity}', '{move.from_status}', '{move.to_status}', '{{"
+            assert words.replace("'None'", "null") in named
 
     def test_functions_that_make_a_move_can_reach_the_word(self, found: Catalog) -> None:
         texts = dict(_bodies(found))

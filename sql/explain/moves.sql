@@ -13,10 +13,15 @@ with makers (entity, from_status, to_status, functions) as (
   ('task', 'pending', 'running', '{claim_tasks,complete_and_claim}'),
   ('task', 'pending', 'done', '{settle_job,tick}'),
   ('task', 'pending', 'error', '{}'),
-  ('task', 'pending', 'skipped', '{cancel_job,transition_job_status,tick}'),
+  ('task', 'pending', 'skipped', '{cancel_job,transition_job_status,tick,refresh_job_metrics}'),
   ('task', 'running', 'done', '{complete_tasks,complete_and_claim}'),
   ('task', 'running', 'error', '{fail_tasks,claim_tasks,complete_and_claim,tick}'),
-  ('task', 'running', 'skipped', '{cancel_job,transition_job_status,tick}'),
+  (
+    'task',
+    'running',
+    'skipped',
+    '{cancel_job,transition_job_status,tick,refresh_job_metrics,claim_tasks,complete_and_claim}'
+  ),
   ('task', 'running', 'pending', '{release_tasks,fail_tasks,claim_tasks,complete_and_claim,tick}'),
   ('task', 'error', 'pending', '{retry_job}'),
   ('task', 'error', 'skipped', '{}'),

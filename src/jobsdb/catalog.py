@@ -205,8 +205,10 @@ class Catalog:
         return next(each for each in self.relations if each.full_name == full_name)
 
     def function(self, full_name: str) -> Function:
-        """A function by its name with schema."""
-        return next(each for each in self.functions if each.full_name == full_name)
+        """A function by its name with schema; of a foreign one only the name is known."""
+        schema, _, name = full_name.rpartition(".")
+        foreign = Function(schema, name, [], "", False, "", "", None, [], [], [])
+        return next((each for each in self.functions if each.full_name == full_name), foreign)
 
     def ways(self, move: Move) -> Iterator[tuple[str, list[str]]]:
         """How a move is made, each way with the roles that may: by functions, and in plain SQL."""

@@ -80,13 +80,18 @@ def play(conn: Connection) -> dict[str, Example]:
 
     Errors: Refused where there are jobs, whose work the examples would claim; JobsdbError.
     """
-    if conn.execute(_HAS_JOBS).fetchone() == (True,):
-        raise errors.Refused(
-            "this database has jobs, and the examples would claim their tasks",
-            hint="Leave -d away: the reference then comes from a throw-away database.",
-        )
-    with conn.transaction(force_rollback=True):
-        return dict(_play(conn))
+    import psycopg
+
+    try:
+        if conn.execute(_HAS_JOBS).fetchone() == (True,):
+            raise errors.Refused(
+                "this database has jobs, and the examples would claim their tasks",
+                hint="Leave -d away: the reference then comes from a throw-away database.",
+            )
+        with conn.transaction(force_rollback=True):
+            return dict(_play(conn))
+    except psycopg.Error as exc:
+        raise errors.from_postgres(exc) from exc
 
 
 def _play(conn: Connection) -> Iterator[tuple[str, Example]]:
@@ -108,11 +113,11 @@ def parts(path: Path) -> list[Part]:
     text = sqlfiles.normalise(path.read_bytes())
     found = list(_PART.finditer(text))
     if not found:
-        raise errors.JobsdbError(f"{path.name} has no part", code=errors.Exit.INTERNAL)
+        raise errors.JobsdbError(f"sql/docs/{path.name} has no part", code=errors.Exit.INTERNAL)
     ends = [*(each.start() for each in found[1:]), len(text)]
     return [
         Part(
-            path.name,
+            f"sql/{path.relative_to(sqlfiles.sql_root()).as_posix()}",
             each["moment"],
             each["who"],
             each["gap"],

@@ -25,6 +25,7 @@ EVENTS = {
 }
 VERBS = ("select", "insert", "update", "delete")
 BOLD = "bold"
+NOT_OURS = "not jobsdb's"
 
 Line = tuple[str, str | None]
 Kind = Literal["table", "column", "function", "status"]
@@ -90,15 +91,9 @@ def document(word: str, meanings: list[Meaning]) -> dict[str, Any]:
         "version": 1,
         "word": word,
         "meanings": [
-            {
-                "kind": each.kind,
-                "word": each.word,
-                "moves" if isinstance(each.thing, list) else "is": [
-                    asdict(move) for move in each.thing
-                ]
-                if isinstance(each.thing, list)
-                else asdict(each.thing),
-            }
+            {"kind": each.kind, "word": each.word, "moves": [asdict(move) for move in each.thing]}
+            if isinstance(each.thing, list)
+            else {"kind": each.kind, "word": each.word, "is": asdict(each.thing)}
             for each in meanings
         ],
     }
@@ -210,7 +205,7 @@ def _trigger(catalog: Catalog, relation: Relation, trigger: Trigger) -> Iterator
     if refuses != "none.":
         yield from item("refuses", refuses, 6)
     file = catalog.sources.get(f"{relation.full_name}.{trigger.name}")
-    yield from item("source", ", ".join(filter(None, (file, function.source))), 6)
+    yield from item("source", ", ".join(filter(None, (file, function.source))) or NOT_OURS, 6)
 
 
 def _followers(catalog: Catalog, relation: Relation) -> Iterator[Line]:
@@ -248,7 +243,7 @@ def _function(catalog: Catalog, function: Function) -> Iterator[Line]:
     if function.calls or function.changes:
         yield from _head("What it does itself, in the order of its text")
     for change in function.changes:
-        fires = any(t for t in catalog.relation(change["table"]).triggers)
+        fires = any(r.triggers for r in catalog.relations if r.full_name == change["table"])
         hint = f"jobsdb explain {change['table'].partition('.')[2]}" if fires else "no trigger"
         yield from item(f"{change['verb']} {change['table']}", hint)
     for name in function.calls:

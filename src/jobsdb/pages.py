@@ -77,7 +77,7 @@ def function_page(function: Function, example: Example) -> str:
         "May call": ", ".join(f"`{role}`" for role in function.roles),
         "Runs as": {"definer": "its owner", "invoker": "its caller"}[function.security]
         + f" (security {function.security}); {function.volatility}",
-        "Source": function.source and source(function.source, "../../../"),
+        "Source": source(function.source, "../../../"),
     }
     return page(
         [
@@ -184,7 +184,8 @@ def relation_lines(
     """All about a table or view, below its heading."""
     yield relation.comment or ""
     yield ""
-    yield f"A {relation.kind}; {source(catalog.sources[relation.full_name], '../../')}."
+    made_in = catalog.sources.get(relation.full_name, "")
+    yield f"A {relation.kind}; {source(made_in, '../../')}."
     yield ""
     is_told = any(column.comment for column in relation.columns)
     yield "| column | type | what it is |" if is_told else "| column | type |"
@@ -220,7 +221,7 @@ def trigger_lines(catalog: Catalog, relation: Relation) -> Iterator[str]:
         said = trigger.comment or ""
         if trigger.condition:
             said += f" Only when `{trigger.condition}`."
-        made_in = catalog.sources[f"{relation.full_name}.{trigger.name}"]
+        made_in = catalog.sources.get(f"{relation.full_name}.{trigger.name}", "")
         function = catalog.function(trigger.function)
         yield (
             f"| {when} | {source(made_in, '../../', trigger.name)} | {cell(said)}"
@@ -259,8 +260,8 @@ def errors(text: str, target: str) -> str:
 
 
 def source(file: str, root: str, words: str | None = None) -> str:
-    """A link to a file of the repository."""
-    return f"[{words or file}]({root}{file})"
+    """A link to a file of the repository; where there is none, the words alone."""
+    return f"[{words or file}]({root}{file})" if file else words or ""
 
 
 def cell(text: str) -> str:

@@ -138,7 +138,8 @@ def machine(entity: str, moves: list[Move]) -> Picture:
     states = list(dict.fromkeys(move.to_status for move in moves))
     final = [state for state in states if all(move.from_status != state for move in moves)]
     for move in moves:
-        lines.append(f"  {move.from_status or '[*]'} --> {move.to_status}: {move.meaning}")
+        label = re.sub("[;:]", ",", move.meaning)  # either would end what Mermaid reads as a label
+        lines.append(f"  {move.from_status or '[*]'} --> {move.to_status}: {label}")
         picture.boxes[move.to_status] = move.to_status
         if move.from_status:
             picture.arrows.append((move.from_status, move.to_status, move.meaning))
