@@ -14,7 +14,7 @@ PG15 := /usr/lib/postgresql/15/bin
 #   ban-create-domain-with-constraint                 a status is a domain: the check is compiled once a session
 SQUAWK_EXCLUDE := require-lock-timeout,require-statement-timeout,prefer-bigint-over-int,ban-create-domain-with-constraint
 
-.PHONY: demo test test-18 test-15 soak lint fmt golden bench bench-check
+.PHONY: demo test test-18 test-15 soak lint fmt golden docs bench bench-check
 .DELETE_ON_ERROR:
 
 demo: $(READY)
@@ -54,6 +54,10 @@ fmt: $(READY)
 # What `jobsdb verify` expects, written anew after a change of SQL: read the difference.
 golden: $(READY)
 	$(BIN)/python -m jobsdb.golden
+
+# docs/reference/, written anew after a change of SQL, of a comment or of --help.
+docs: $(READY)
+	$(BIN)/jobsdb docs
 
 # All of them, also when one has missed a bar.
 bench: $(READY)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import click
 
-from jobsdb.commands import campaigns, deploy, local
+from jobsdb.commands import campaigns, deploy, learn, local
 from jobsdb.options import InOrder, debug_option, version_option
 from jobsdb.run import run
 
@@ -40,6 +40,8 @@ for command in (
     campaigns.work,
     deploy.bundle,
     campaigns.demo,
+    learn.explain,
+    learn.docs,
     local.local,
 ):
     cli.add_command(command)

@@ -1,0 +1,2 @@
+-- after claimed, as service
+select assert_lease('{task}', '{lease}');

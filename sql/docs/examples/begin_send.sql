@@ -1,0 +1,7 @@
+-- after leased, as service
+select
+  verdict,
+  recipient,
+  subject,
+  body
+from begin_send('{send}', '{send_lease}');

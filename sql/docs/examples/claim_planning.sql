@@ -1,0 +1,2 @@
+-- after sent, as service, 5 days later
+select * from claim_planning('planner');

@@ -1,0 +1,2 @@
+-- after claimed, as service
+select draft_cards('{task}', '{lease}');

@@ -1,0 +1,2 @@
+-- after sent, as tenant
+select erase_contact('{org}', 'ann');

@@ -1,0 +1,2 @@
+-- after sent, as tenant
+select jsonb_pretty(export_contact('{org}', 'ann') -> 'contact') as contact;

@@ -1,0 +1,2 @@
+-- after claimed, as service
+select heartbeat_tasks('{{task}}', '{lease}');

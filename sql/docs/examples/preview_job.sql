@@ -1,0 +1,2 @@
+-- after created, as tenant
+select * from preview_job('{job}', 1);

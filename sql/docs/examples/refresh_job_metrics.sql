@@ -1,0 +1,2 @@
+-- after sent, as service
+select refresh_job_metrics();

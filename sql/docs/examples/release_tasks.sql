@@ -1,0 +1,2 @@
+-- after claimed, as service
+select release_tasks('{{task}}', '{lease}');

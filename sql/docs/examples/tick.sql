@@ -1,0 +1,2 @@
+-- after sent, as service
+select jsonb_pretty(tick()) as tick;
