@@ -64,7 +64,7 @@ things (object, kind, classoid, objoid, objsubid) as (
   inner join
     pg_catalog.pg_attribute as a
     on o.oid = a.attrelid and a.attnum > 0 and not a.attisdropped
-  where o.relkind in ('r', 'p')
+  where o.relkind in ('r', 'p') or (o.relkind = 'v' and o.object like 'public.%')
   union all
   select
     format('%s.%s', o.object, t.tgname),

@@ -24,3 +24,14 @@ grant select on public.review_queue to authenticated, service_role;
 
 comment on view public.review_queue is
 'Cards that wait for a person; order by since to have the oldest first. With the content_hash that review_cards asks for: what is decided is what was shown. missing: variables of the template without a value.';
+comment on column public.review_queue.card_id is 'The card, as text.';
+comment on column public.review_queue.org_id is 'Its organisation.';
+comment on column public.review_queue.job_id is 'Its job.';
+comment on column public.review_queue.job_name is 'The name of the job.';
+comment on column public.review_queue.task_id is 'The task that made it.';
+comment on column public.review_queue.type is 'Its type, a kind of task.';
+comment on column public.review_queue.title is 'Its title.';
+comment on column public.review_queue.content is 'What is to be reviewed; of an e-mail {to, subject, body}.';
+comment on column public.review_queue.content_hash is 'What review_cards asks for: names this content and no other.';
+comment on column public.review_queue.missing is 'Variables of the template without a value, as an array of names.';
+comment on column public.review_queue.since is 'Since when it has waited.';

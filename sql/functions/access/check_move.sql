@@ -55,5 +55,5 @@ comment on function jobsdb.check_move(text, text, text, text) is
 'Refuses a move that jobsdb.transitions does not list.
 Units:   entity is job, task or card.
 Returns: nothing.
-Errors:  JB001 job, JB002 task, JB003 card move refused.
+Errors:  JB001 no move of a job; JB002 no move of a task; JB003 no move of a card.
 Source:  sql/functions/access/check_move.sql';
