@@ -16,7 +16,6 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 from uuid import UUID, uuid4
 
 import psycopg
@@ -24,7 +23,7 @@ import pytest
 
 import commands
 import jobsdb
-from commands import environment, run
+from commands import environment, run, tenant_url
 from helpers import BINDIR
 from jobsdb import errors, follow, lines, local, reading
 from jobsdb.follow import Follower
@@ -36,13 +35,6 @@ pytestmark = pytest.mark.timeout(120)
 
 TOO_LONG = 30
 Connect = Callable[..., psycopg.Connection]
-
-
-def as_tenant(url: str, org: UUID = A) -> str:
-    """Return the URL of a connection that is a tenant from its first statement on."""
-    claims = json.dumps({"sub": str(org), "role": "authenticated"}, separators=(",", ":"))
-    options = f"-c role=authenticated -c request.jwt.claims={claims}"
-    return f"{url}&options={quote(options)}"
 
 
 def until(condition: Callable[[], Any], what: str) -> Any:
@@ -114,7 +106,7 @@ def look(
     It follows by numbers as the owner, or by times as a tenant.
     """
     with psycopg.connect(
-        url if request.param == "numbered" else as_tenant(url), autocommit=True
+        url if request.param == "numbered" else tenant_url(url), autocommit=True
     ) as conn:
         access = reading.check(conn)
         assert access["sees_numbers"] == (request.param == "numbered")
@@ -410,7 +402,7 @@ def test_a_tenant_watches_its_own_jobs_only(
 ) -> None:
     mine, others = new_job(db, A, name="mine"), new_job(db, B, name="theirs")
     new_card(db, mine)
-    watching = watch(url=as_tenant(url))
+    watching = watch(url=tenant_url(url))
     watching.said("mine: running, 0 of 0 tasks, 1 to review")
     decide(db, others, B)
     card = decide(db, mine)
@@ -420,7 +412,7 @@ def test_a_tenant_watches_its_own_jobs_only(
     assert watching.end() == 0
     assert not [line for line in watching.out if "theirs" in line]
     assert len([line for line in watching.out if f"card {card[:8]}" in line]) == 1
-    assert run("watch", "-d", as_tenant(url), "theirs").returncode == errors.Exit.USAGE
+    assert run("watch", "-d", tenant_url(url), "theirs").returncode == errors.Exit.USAGE
 
 
 def test_a_stranger_is_told_what_is_missing(db: psycopg.Connection, url: str) -> None:
@@ -596,7 +588,7 @@ def test_events_name_only_what_the_log_has(db: psycopg.Connection, url: str) -> 
     job = new_job(db, A, name="same")
     decide(db, job)
     by_number = reading.ask(db, "watch/events.sql", None, None, 100)
-    with psycopg.connect(as_tenant(url), autocommit=True) as tenant:
+    with psycopg.connect(tenant_url(url), autocommit=True) as tenant:
         by_time = reading.ask(tenant, "watch/events_of_tenant.sql", None, None, 100)
     different = {"place"}
     assert [{k: v for k, v in row.items() if k not in different} for row in by_number] == [
