@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from random import uniform
@@ -62,24 +63,24 @@ def run(
 
     Returns NO when one of them did not succeed or time is up. Errors: JobsdbError.
     """
-    watch = Watch(database, job, output)
     end = None if timeout is None else time.monotonic() + timeout
-    while True:
-        began = time.monotonic()
-        look = watch.look()
-        took = time.monotonic() - began
-        if look is not None and all(row["has_ended"] for row in look.jobs):
-            succeeded = all(row["has_succeeded"] for row in look.jobs)
-            output.end(look, "succeeded" if succeeded else "not succeeded")
-            return Exit.DONE if succeeded else Exit.NO
-        pause = watch.away_s or max(poll, SHARE * took)
-        if end is not None:
-            left = end - time.monotonic()
-            if left <= 0:
-                output.end(watch.last, "timeout")
-                return Exit.NO
-            pause = min(pause, left)
-        time.sleep(pause)
+    with closing(Watch(database, job, output)) as watch:
+        while True:
+            began = time.monotonic()
+            look = watch.look()
+            took = time.monotonic() - began
+            if look is not None and all(row["has_ended"] for row in look.jobs):
+                succeeded = all(row["has_succeeded"] for row in look.jobs)
+                output.end(look, "succeeded" if succeeded else "not succeeded")
+                return Exit.DONE if succeeded else Exit.NO
+            pause = watch.away_s or max(poll, SHARE * took)
+            if end is not None:
+                left = end - time.monotonic()
+                if left <= 0:
+                    output.end(watch.last, "timeout")
+                    return Exit.NO
+                pause = min(pause, left)
+            time.sleep(pause)
 
 
 class Watch:
@@ -124,6 +125,10 @@ class Watch:
         self._events.clear()
         self._output.show(look)
         return look
+
+    def close(self) -> None:
+        """Give the connection up."""
+        self._conn.close()
 
     def _read(self) -> Look:
         # Kept until they were shown: what comes after may fail.
