@@ -263,7 +263,7 @@ def test_a_line_for_every_event_until_the_job_has_ended(
 def test_json_is_a_versioned_object_a_line(
     db: psycopg.Connection, watch: Callable[..., Watching]
 ) -> None:
-    job = new_job(db, name='a "name"\n<script>')
+    job = new_job(db, name='a "name"\n<script>\u202e\x9b')
     watching = watch("--json", str(job).upper())
     watching.said('"type": "job"')
     card = decide(db, job)
@@ -272,7 +272,7 @@ def test_json_is_a_versioned_object_a_line(
     said = [json.loads(line) for line in watching.out]
     assert [line["type"] for line in said] == ["job", "event", "event", "job", "end"]
     assert {line["version"] for line in said} == {lines.VERSION}
-    assert said[0]["name"] == 'a "name"\n<script>'
+    assert said[0]["name"] == 'a "name"\n<script>\u202e\x9b'
     assert (said[0]["status"], said[3]["status"]) == ("running", "failed")
     event = said[1]
     assert (event["job"], event["entity"], event["id"]) == (str(job), "card", card)

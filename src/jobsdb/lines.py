@@ -92,18 +92,17 @@ class Documents(Lines):
 
     def end(self, look: Look | None, reason: str) -> None:
         """The object that ends the stream."""
-        jobs = look.jobs if look else ()
-        succeeded = sum(job["has_succeeded"] for job in jobs)
-        still_open = sum(not job["has_ended"] for job in jobs)
-        _print(
-            "end",
-            {"reason": reason, "jobs": len(jobs), "succeeded": succeeded, "open": still_open},
-        )
+        numbers = {"jobs": 0, "succeeded": 0, "open": 0}
+        if look:
+            numbers = {"jobs": len(look.jobs), "succeeded": look.succeeded, "open": look.still_open}
+        _print("end", {"reason": reason, **numbers})
 
 
 def _print(kind: str, value: Mapping[str, Any]) -> None:
     line = {"version": VERSION, "type": kind} | dict(value)
-    render.out(json.dumps(line, ensure_ascii=False, default=_plain))
+    text = json.dumps(line, ensure_ascii=False, default=_plain)
+    # What a terminal might obey is escaped, not replaced: programs get what is there.
+    render.out(text if text.isprintable() else json.dumps(line, default=_plain))
 
 
 def _plain(value: object) -> str:
@@ -151,15 +150,14 @@ def brief(length: timedelta) -> str:
 
 def verdict(look: Look | None, reason: str) -> Iterator[str]:
     """How it ended, for people."""
-    jobs = look.jobs if look else ()
-    still_open = sum(not job["has_ended"] for job in jobs)
-    if reason == "timeout":
-        yield f"Time is up, and {still_open} of {len(jobs)} watched jobs have not ended."
-    elif not jobs:
+    if look is None:
+        yield "Time is up."
+    elif reason == "timeout":
+        yield f"Time is up, and {look.still_open} of {len(look.jobs)} watched jobs have not ended."
+    elif not look.jobs:
         yield "No job is open."
-    elif len(jobs) > 1:
-        succeeded = sum(job["has_succeeded"] for job in jobs)
-        yield f"{len(jobs)} jobs have ended, {succeeded} of them well."
+    elif len(look.jobs) > 1:
+        yield f"{len(look.jobs)} jobs have ended, {look.succeeded} of them well."
 
 
 def cut(text: str, width: int = WIDTH) -> str:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 """What a browser may load for the page: nothing."""
-DASH = "-"
+DASH = "\N{EN DASH}"
 CHART_WIDTH, CHART_HEIGHT = 720, 160
 SERIES = ("cards", "e_mails", "job")
 """Columns of the days, stacked in this order."""

@@ -39,6 +39,16 @@ class Look:
     """What happened since the last look; the first time, what had happened before."""
     is_first: bool
 
+    @property
+    def still_open(self) -> int:
+        """The number of jobs that have not ended."""
+        return sum(not job["has_ended"] for job in self.jobs)
+
+    @property
+    def succeeded(self) -> int:
+        """The number of jobs that have succeeded."""
+        return sum(job["has_succeeded"] for job in self.jobs)
+
 
 class Output(Protocol):
     """Where looks go: lines.Lines, lines.Documents or frame.Screen."""
@@ -53,7 +63,7 @@ class Output(Protocol):
         """A line of talk, on stderr or above what is drawn."""
 
     def end(self, look: Look | None, reason: str) -> None:
-        """It is over: succeeded, not succeeded or timeout."""
+        """It is over: succeeded, not succeeded or timeout; `look` is the last there was."""
 
 
 def run(
@@ -69,10 +79,10 @@ def run(
             began = time.monotonic()
             look = watch.look()
             took = time.monotonic() - began
-            if look is not None and all(row["has_ended"] for row in look.jobs):
-                succeeded = all(row["has_succeeded"] for row in look.jobs)
-                output.end(look, "succeeded" if succeeded else "not succeeded")
-                return Exit.DONE if succeeded else Exit.NO
+            if look is not None and not look.still_open:
+                well = look.succeeded == len(look.jobs)
+                output.end(look, "succeeded" if well else "not succeeded")
+                return Exit.DONE if well else Exit.NO
             pause = watch.away_s or max(poll, SHARE * took)
             if end is not None:
                 left = end - time.monotonic()
