@@ -1,13 +1,17 @@
 """The command `jobsdb` as a shell would run it, and what a database looks like from outside."""
 
+import json
 import os
 import subprocess
 import sys
 from pathlib import Path
+from urllib.parse import quote
+from uuid import UUID
 
 import psycopg
 
 import jobsdb
+from world import A
 
 SOURCE = Path(jobsdb.__file__).parent.parent
 _OURS = ("PG", "JOBSDB_", "DATABASE_URL", "NO_COLOR", "FORCE_COLOR", "TERM")
@@ -36,6 +40,13 @@ def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
     process = start(*arguments, env=environment(**variables))
     out, err = process.communicate(timeout=120)
     return subprocess.CompletedProcess(arguments, process.returncode, out, err)
+
+
+def tenant_url(url: str, org: UUID = A) -> str:
+    """Return the URL of a connection that is a tenant from its first statement on."""
+    claims = json.dumps({"sub": str(org), "role": "authenticated"}, separators=(",", ":"))
+    options = f"-c role=authenticated -c request.jwt.claims={claims}"
+    return f"{url}&options={quote(options)}"
 
 
 def database(url: str) -> str:

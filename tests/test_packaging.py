@@ -59,7 +59,7 @@ def test_the_wheel_has_the_files_of_the_checkout(wheel: Path) -> None:
 
 def test_the_wheel_has_only_code_and_texts(wheel: Path) -> None:
     kinds = {Path(name).suffix for name in contents(wheel)}
-    assert kinds <= {".py", ".sql", ".txt", ".md"}
+    assert kinds <= {".py", ".sql", ".txt", ".md", ".css"}
 
 
 def test_a_wheel_by_way_of_the_source_distribution_is_the_same(wheel: Path, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import click
 
-from jobsdb.commands import campaigns, deploy, learn, local
+from jobsdb.commands import campaigns, deploy, learn, local, watching
 from jobsdb.options import InOrder, debug_option, version_option
 from jobsdb.run import run
 
@@ -37,6 +37,8 @@ for command in (
     deploy.verify,
     campaigns.seed,
     deploy.status,
+    watching.watch,
+    watching.report,
     campaigns.work,
     deploy.bundle,
     campaigns.demo,

@@ -105,7 +105,8 @@ def forecast(found: Forecast, *, as_json: bool) -> Exit:
         render.out()
     for problem in found.problems:
         render.error(problem)
-    render.out(f"{NOTHING} To measure it: jobsdb migrate --rehearse. To do it: jobsdb migrate")
+    render.out(NOTHING)
+    render.out("To measure it: jobsdb migrate --rehearse. To do it: jobsdb migrate")
     return code
 
 
@@ -133,8 +134,9 @@ def rehearsal(done: Rehearsal, *, as_json: bool) -> Exit:
     count = len(done.applied)
     render.out(
         f"Rehearsed in {done.seconds:.2f} s: {count} migration{'' if count == 1 else 's'},"
-        f" {done.refreshed} files of the present state. It was rolled back. {NOTHING}"
+        f" {done.refreshed} files of the present state."
     )
+    render.out(f"It was rolled back. {NOTHING}")
     return Exit.DONE
 
 

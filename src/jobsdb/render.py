@@ -1,7 +1,8 @@
 """Everything that reaches the screen: results on stdout, talk on stderr.
 
-The only module that imports rich, and only where there is something to colour or to animate: piped
-output is plain lines. NO_COLOR switches colours off, FORCE_COLOR on; animation needs a terminal.
+With frame the only module that imports rich, and only where there is something to colour or to
+animate: piped output is plain lines. NO_COLOR switches colours off, FORCE_COLOR on; animation needs
+a terminal.
 """
 
 from __future__ import annotations
@@ -164,7 +165,7 @@ class Steps:
             return
         shown = f" {clean(text)}"
         if self._status is None:
-            self._status = _console(stderr=True).status(shown, spinner="line")
+            self._status = console(stderr=True).status(shown, spinner="line")
             self._status.start()
         self._status.update(shown)
 
@@ -209,7 +210,7 @@ def progress(label: str, total: int, unit: str = "") -> Iterator[Callable[[int],
         rich_progress.MofNCompleteColumn(),
         rich_progress.TextColumn(unit, markup=False),
         rich_progress.TimeRemainingColumn(compact=True),
-        console=_console(stderr=True),
+        console=console(stderr=True),
     )
     with bar:
         task = bar.add_task(clean(label), total=total)
@@ -246,7 +247,7 @@ def live(total: int) -> Iterator[Callable[[int, str, str], None]]:
         rich_progress.TextColumn("{task.fields[label]:<6}", markup=False),
         rich_progress.BarColumn(BAR_WIDTH),
         rich_progress.TextColumn("{task.description}", style="dim", markup=False),
-        console=_console(stderr=False),
+        console=console(stderr=False),
         transient=True,
     )
     with bar:
@@ -266,14 +267,15 @@ def _write_parts(parts: Sequence[tuple[str, str | None]], *, stderr: bool = True
         from rich.text import Text
 
         styled = [(text, STYLES.get(style or "", style or "")) for text, style in parts]
-        _console(stderr=stderr).print(Text.assemble(*styled), soft_wrap=True)
+        console(stderr=stderr).print(Text.assemble(*styled), soft_wrap=True)
     else:
         stream = sys.stderr if stderr else sys.stdout
         print("".join(text for text, _ in parts), file=stream, flush=True)
 
 
 @cache
-def _console(*, stderr: bool) -> Console:
+def console(*, stderr: bool) -> Console:
+    """A stream as rich sees it."""
     from rich.console import Console
 
     terminal = is_terminal(stderr=stderr)

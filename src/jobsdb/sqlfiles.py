@@ -16,7 +16,17 @@ from jobsdb.errors import Exit, JobsdbError
 Kind = Literal["prerequisite", "migration", "present"]
 
 ORDER = "order.txt"
-OTHER_FOLDERS = ("adopt", "verify", "seeds", "bundle", "migrate", "explain", "docs")
+OTHER_FOLDERS = (
+    "adopt",
+    "verify",
+    "seeds",
+    "bundle",
+    "migrate",
+    "explain",
+    "docs",
+    "watch",
+    "report",
+)
 """Folders of sql/ whose files are not deployed."""
 
 _KINDS: dict[str, Kind] = {"prerequisites": "prerequisite", "migrations": "migration"}
@@ -79,7 +89,12 @@ def migrations(files: Iterable[SqlFile]) -> list[SqlFile]:
 
 def migrate_text(name: str) -> str:
     """The text of a file of sql/migrate/: what a deployment asks or knows, and does not apply."""
-    return normalise((sql_root() / "migrate" / name).read_bytes())
+    return read_text(f"migrate/{name}")
+
+
+def read_text(path: str) -> str:
+    """The text of a file below sql/ that is not deployed."""
+    return normalise((sql_root() / path).read_bytes())
 
 
 def normalise(data: bytes) -> str:

@@ -103,7 +103,7 @@ def _show(document: dict[str, Any]) -> None:
     render.out(f"package    jobsdb {package['release']}, schema {package['schema']}")
     render.out()
     heads = ("", "version", "migration", "when", "by", "route")
-    render.table(heads, [_row(migration) for migration in document["migrations"]])
+    render.table(heads, [_row(migration) for migration in document["migrations"]], indent=0)
     render.out()
     for file in document["changed"][:CHANGED_SHOWN]:
         render.out(f"changed    sql/{file}")
