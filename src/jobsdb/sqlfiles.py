@@ -16,7 +16,7 @@ from jobsdb.errors import Exit, JobsdbError
 Kind = Literal["prerequisite", "migration", "present"]
 
 ORDER = "order.txt"
-OTHER_FOLDERS = ("adopt", "verify", "seeds", "bundle", "migrate")
+OTHER_FOLDERS = ("adopt", "verify", "doctor", "seeds", "bundle", "migrate")
 """Folders of sql/ whose files are not deployed."""
 
 _KINDS: dict[str, Kind] = {"prerequisites": "prerequisite", "migrations": "migration"}
