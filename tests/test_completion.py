@@ -37,7 +37,8 @@ def completed(shell: str, path: str, words: str) -> list[str]:
         ),
         # Outside of its line editor zsh has none of what completion functions call.
         "zsh": (
-            "compadd() { print -l ${completions}; }; _describe() { print -l ${completions_with_descriptions}; };"
+            "compadd() { print -l -- ${completions}; };"
+            "_describe() { print -l -- ${completions_with_descriptions}; };"
             f"words=({words}); CURRENT={place + 1}; _jobsdb_completion"
         ),
         "fish": f"complete --do-complete '{words}'",
@@ -64,7 +65,8 @@ def test_commands_are_completed(shell: str, path: str) -> None:
 @pytest.mark.parametrize("shell", SHELLS)
 def test_options_and_their_values_are_completed(shell: str, path: str) -> None:
     assert "--patience" in completed(shell, path, "jobsdb doctor --pat")
-    assert completed(shell, path, "jobsdb verify --layer s") == ["structure", "security"]
+    layers = completed(shell, path, "jobsdb verify --layer s")
+    assert sorted(layers) == ["security", "structure"]
 
 
 @pytest.mark.parametrize("shell", SHELLS)
