@@ -31,6 +31,8 @@ def door(folder: Path | str, port: int | str) -> Iterator[int]:
                 back.join()
 
     with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Door) as listener:
-        threading.Thread(target=listener.serve_forever).start()
-        yield listener.server_address[1]
-        listener.shutdown()
+        threading.Thread(target=listener.serve_forever, daemon=True).start()
+        try:
+            yield listener.server_address[1]
+        finally:
+            listener.shutdown()

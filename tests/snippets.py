@@ -1,12 +1,13 @@
 """Runs the fenced blocks of a document, one after the other, against a database of its own.
 
-    ```sql              statements, as the owner; `as=authenticated` or another role in the info
-                        string: as that role, `authenticated` with the JWT of YOU
-    ```sh, python       a script; one with `fetches=` in the info string may fail where nothing can
-                        be fetched: then the rest of the document is left out
+    ```sql              statements, as the owner; with `as=authenticated` or another role in the
+                        info string as that role, `authenticated` with the JWT of YOU
+    ```sh, python       a script; one with `fetches=` may fail where nothing can be fetched: then
+                        the rest of the document is left out
     ```console          a transcript: `$ ` a command, `=> ` SQL (goes on after `-> `), then what it
-                        says. In it `…` stands for anything, also for lines, 733fc161-… for a uuid
-                        that later blocks can name by this; times and measured seconds may differ
+                        says. `…` stands for anything, also for lines, 733fc161-… for a uuid that
+                        is called so from then on; times and numbers of checks may differ, and psql
+                        leaves out CONTEXT
     ... file=NAME       is written to that file and not run
     ... not-run="why"   cannot be run here
     <!-- before: ... -->  commands a reader of this document has behind him
@@ -46,6 +47,7 @@ _LOOSE = {
     "clock": (r"\d\d:\d\d:\d\d(?:\.\d+)?", r"\d\d:\d\d:\d\d(?:\.\d+)?"),
     "seconds": (r"\d+\.\d+ ?m?s\b", r"\d+\.\d+ ?m?s\b"),
     "where": (r"connected to .*", r"connected to .*"),
+    "tally": (r"\d+ (?:checks|findings), \d+ ok", r"\d+ (?:checks|findings), \d+ ok"),
     "rule": (r"-{3,}[-+]*", r"-{3,}[-+]*"),
     "space": (r" +", r" +"),
 }
@@ -136,7 +138,7 @@ class Reader:
         )  # fmt: skip
         self.status = 0
         self.psql = subprocess.Popen(
-            ["psql", "-X"], cwd=folder, env=self.env, text=True,
+            ["psql", "-X", "-v", "SHOW_CONTEXT=never"], cwd=folder, env=self.env, text=True,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         )  # fmt: skip
 
@@ -340,8 +342,10 @@ def main(names: list[str]) -> None:
                 (home := root / f"reader{number}").mkdir()
                 with new_database(server) as url:
                     reader = Reader(url, home)
-                    rewrite(Path(name), reader)
-                    reader.close()
+                    try:
+                        rewrite(Path(name), reader)
+                    finally:
+                        reader.close()
                 print(name)
         finally:
             local.stop("docs", root)
