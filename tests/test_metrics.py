@@ -684,3 +684,30 @@ def test_recent_activity_says_what_happened_newest_first_and_who_did_it(
         assert one(tx, "select count(*) from recent_job_activity") == 5
     with as_anon(tx):
         assert world.outcome(tx, "select * from recent_job_activity") == "42501"
+
+
+@pytest.mark.parametrize("view", ["job_metrics", "job_metrics_live"])
+@pytest.mark.parametrize(
+    "condition", ["job_id = %(job)s", "job_id = any(array[%(job)s])", "org_id = %(other)s"]
+)
+def test_who_asks_for_one_job_measures_no_other(
+    tx: psycopg.Connection, view: str, condition: str
+) -> None:
+    jobs = [new_job(tx, org) for org in (A, A, A, B)]
+    tx.execute("select refresh_job_metrics()")
+    tx.execute("analyze public.jobs")
+    query = f"select * from public.{view} where {condition}"
+    names = {"job": jobs[1], "other": B}
+
+    def measured() -> float:
+        explained = tx.execute(
+            f"explain (analyze, timing off, format json) {query}", names
+        ).fetchall()[0][0]
+        nodes = [explained[0]["Plan"]]
+        for node in nodes:
+            nodes += node.get("Plans", [])
+        return sum(n["Actual Loops"] for n in nodes if n["Node Type"] == "Function Scan")
+
+    assert measured() == 1, "or its owner waits for all"
+    with as_tenant(tx, A):
+        assert measured() == (0 if "other" in condition else 1)

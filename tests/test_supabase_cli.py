@@ -6,12 +6,8 @@ on loopback leads to the server's.
 
 import json
 import os
-import socket
-import socketserver
 import subprocess
-import threading
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -20,6 +16,7 @@ import pytest
 
 import registries
 from commands import catalog, differences, run
+from door import door
 from helpers import new_database
 from jobsdb import bundle, folder, uninstall
 from jobsdb.local import Server
@@ -39,31 +36,12 @@ def program(scratch: Path) -> Path:
     return registries.npm(scratch / "supabase-cli", PACKAGE, "supabase")
 
 
-def pump(source: socket.socket, target: socket.socket) -> None:
-    with suppress(OSError):
-        while data := source.recv(1 << 16):
-            target.sendall(data)
-    with suppress(OSError):
-        target.shutdown(socket.SHUT_WR)
-
-
 @pytest.fixture(scope="module")
 def port(cluster: Server) -> Iterator[int]:
     """A port on loopback that leads to the server's socket."""
 
-    class Door(socketserver.BaseRequestHandler):
-        def handle(self) -> None:
-            with socket.socket(socket.AF_UNIX) as inside:
-                inside.connect(str(cluster.socket_dir / f".s.PGSQL.{cluster.port}"))
-                back = threading.Thread(target=pump, args=(inside, self.request))
-                back.start()
-                pump(self.request, inside)
-                back.join()
-
-    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Door) as listener:
-        threading.Thread(target=listener.serve_forever).start()
-        yield listener.server_address[1]
-        listener.shutdown()
+    with door(cluster.socket_dir, cluster.port) as number:
+        yield number
 
 
 @pytest.fixture

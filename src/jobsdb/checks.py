@@ -8,6 +8,7 @@ missing, what is extra, and the fix. No row means ok. Its header says the rest:
     -- level: warning                       of its findings: failure (default), warning or note
     -- extra: warning                       of findings that are only too much; or: ignored
     -- strict: failure                      of all its findings, under --strict
+    -- needs: cron.job                      a relation without which `doctor` does not ask
 """
 
 from __future__ import annotations
@@ -51,6 +52,8 @@ class Check:
     docs: str
     """Where it is explained: its file, as a path from the root of the repository."""
     sql: str
+    needs: str | None = None
+    """The relation without which it is not asked (doctor only)."""
 
     @property
     def layer(self) -> Layer:
@@ -136,7 +139,6 @@ def _read(path: Path) -> Check:
     said = {key: " ".join(text.split("\n--")) for key, text in _HEADER.findall(header)}
     level: Level = said.get("level", "failure")  # type: ignore[assignment]
     extra: Level = said.get("extra", level)  # type: ignore[assignment]
-    folder = "verify/behaviour" if path.parent.name == "behaviour" else "verify"
     return Check(
         number=first[1],
         sentence=first[2],
@@ -144,9 +146,10 @@ def _read(path: Path) -> Check:
         level=level,
         extra=extra,
         strict="strict" in said,
-        docs=f"sql/{folder}/{path.name}",
+        docs=f"sql/{path.relative_to(sql_root()).as_posix()}",
         sql=sql,
+        needs=said.get("needs"),
     )
 
 
-_HEADER = re.compile(r"^-- (so|level|extra|strict): (.+(?:\n--     .+)*)", re.MULTILINE)
+_HEADER = re.compile(r"^-- (so|level|extra|strict|needs): (.+(?:\n--     .+)*)", re.MULTILINE)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import click
 
-from jobsdb.commands import campaigns, deploy, learn, local, watching
+from jobsdb.commands import campaigns, deploy, doctor, learn, local, watching
 from jobsdb.options import InOrder, debug_option, version_option
 from jobsdb.run import run
 
@@ -22,6 +22,7 @@ def cli() -> None:
       jobsdb demo                     play ten days of a campaign, in seconds
       jobsdb migrate -d URL           deploy, or bring up to date
       jobsdb verify -d URL            check that the database is what it should be
+      jobsdb doctor -d URL            find what is wrong around it, and the remedy
 
     \b
     Exit codes:
@@ -35,6 +36,7 @@ def cli() -> None:
 for command in (
     deploy.migrate,
     deploy.verify,
+    doctor.doctor,
     campaigns.seed,
     deploy.status,
     watching.watch,

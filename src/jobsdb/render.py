@@ -28,7 +28,12 @@ if TYPE_CHECKING:
 
 STEP_WIDTH = 46
 BAR_WIDTH = 12
-STYLES = {"ok": "green", "warn": "yellow", "FAIL": "bold red", "error": "bold red", "dim": "dim"}
+STYLES = {
+    "ok": "green",
+    "warn": "yellow",
+    **dict.fromkeys(("FAIL", "bad", "error"), "bold red"),
+    "dim": "dim",
+}
 
 
 def is_terminal(*, stderr: bool = True) -> bool:

@@ -19,6 +19,7 @@ ORDER = "order.txt"
 OTHER_FOLDERS = (
     "adopt",
     "verify",
+    "doctor",
     "seeds",
     "bundle",
     "migrate",
