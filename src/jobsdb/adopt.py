@@ -87,7 +87,7 @@ class Adoption:
                 "an older jobs system, made by hand, stands where jobsdb would put its own",
                 detail=f"Recognised by {marks.score} of {marks.best} marks.",
                 hint=f"Run `{COMMAND}`: it moves that to schema {SCHEMA}, copies its jobs, and"
-                " says how to return. Nothing was changed.",
+                " says how to return; with --rehearse it rolls that back. Nothing was changed.",
             )
         if not self.wanted:
             return  # the first migration refuses, and names what it finds
@@ -149,17 +149,19 @@ def _files(numbers: range) -> list[SqlFile]:
     ]
 
 
-def show(taken: Taken) -> None:
+def show(taken: Taken, *, rehearsed: bool = False) -> None:
     """Print what was taken over, what was not and why, and how to return."""
     from jobsdb import render
 
     render.out(
         f"Taken over: {taken.jobs} jobs, {taken.tasks} tasks, links of {taken.cards} cards and"
-        f" {taken.runs} runs. The old objects are in schema {SCHEMA}."
+        f" {taken.runs} runs." + ("" if rehearsed else f" The old objects are in schema {SCHEMA}.")
     )
     if taken.left:
-        render.out(f"Not taken over, or changed ({SCHEMA}.not_adopted):")
+        place = "" if rehearsed else f" ({SCHEMA}.not_adopted)"
+        render.out(f"Not taken over, or changed{place}:")
         render.table(("what", "id", "job", "why"), taken.left[:LEFT_SHOWN])
         if (more := len(taken.left) - LEFT_SHOWN) > 0:
             render.out(f"  and {more} more")
-    render.say(f"the way back: {WAY_BACK}")
+    if not rehearsed:
+        render.say(f"the way back: {WAY_BACK}")

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from jobsdb import __version__
+from jobsdb.errors import UsageError
 
 _UNITS = {"ms": 0.001, "s": 1.0, "min": 60.0, "h": 3600.0}
 
@@ -55,6 +57,23 @@ def not_blank(ctx: click.Context, param: click.Parameter, value: str | None) -> 
     if value is not None and not value.strip(", \t\r\n"):
         raise click.BadParameter("it is empty")
     return value
+
+
+def refuse_together(rules: Iterable[tuple[str, str, tuple[str, ...], str | None]]) -> None:
+    """Refuse options of the running command that one beside them would make mean nothing.
+
+    A rule: the option, why, those that mean nothing with it, a hint. Errors: UsageError.
+    """
+    context = click.get_current_context()
+    given = {
+        parameter.opts[-1]
+        for parameter in context.command.params
+        if context.get_parameter_source(parameter.name or "") is ParameterSource.COMMANDLINE
+    }
+    for option, why, others, hint in rules:
+        for other in others:
+            if {option, other} <= given:
+                raise UsageError(f"{option} {why}, so {other} means nothing", hint=hint)
 
 
 def _print_version(ctx: click.Context, param: click.Parameter, value: bool) -> None:

@@ -53,7 +53,7 @@ def forecast(
     with migrate.opened(conninfo, options, progress, files) as run:
         conn = run.conn
         plan, problems = _read(conn, run.files, run.role)
-        plan.refuse()
+        plan.refuse(run.target)
         steps = script.steps(plan) if options.again or not plan.nothing_to_do else []
         existing = list(locks.tables(conn, run.role).values())
         names = [file.path for step in steps for file in step.files]
@@ -75,7 +75,7 @@ def text(
     """What a deployment would send now; empty when it would send nothing. Errors: JobsdbError."""
     with migrate.opened(conninfo, options, progress, files) as run:
         plan, _ = _read(run.conn, run.files, run.role)
-        plan.refuse()
+        plan.refuse(run.target)
         if plan.nothing_to_do and not options.again:
             return ""
         return script.whole(plan, run.opening)
