@@ -147,6 +147,12 @@ class TestRecognising:
         assert "marks" in refused.detail
         assert catalog(empty_url) == before
 
+    @pytest.mark.parametrize("mode", ["--plan", "--sql", "--rehearse"])
+    def test_what_only_tells_refuses_it_too(self, old_url: str, mode: str) -> None:
+        done = run("migrate", mode, "-d", old_url)
+        assert (done.returncode, done.stdout) == (errors.Exit.REFUSED, "")
+        assert "hint: Run `jobsdb migrate --adopt`" in done.stderr
+
     def test_something_else_is_not_said_to_be_adoptable(self, empty_url: str) -> None:
         execute(empty_url, "create table public.jobs (id int)")
         refused = refusal(empty_url)

@@ -83,12 +83,7 @@ class Adoption:
                 self.notes.append(f"nothing to adopt: {found}")
             return
         if marks.is_recognised and not self.wanted:
-            raise _refused(
-                "an older jobs system, made by hand, stands where jobsdb would put its own",
-                detail=f"Recognised by {marks.score} of {marks.best} marks.",
-                hint=f"Run `{COMMAND}`: it moves that to schema {SCHEMA}, copies its jobs, and"
-                " says how to return; with --rehearse it rolls that back. Nothing was changed.",
-            )
+            raise unwanted(marks)
         if not self.wanted:
             return  # the first migration refuses, and names what it finds
         if not marks.is_recognised:
@@ -116,6 +111,16 @@ class Adoption:
         jobs, tasks, cards, runs, said, left = _ask(conn, "report.sql")
         self.taken = Taken(jobs, tasks, cards, runs, tuple(tuple(item) for item in left))
         self.notes += said
+
+
+def unwanted(marks: Marks) -> errors.Refused:
+    """The refusal where an older jobs system is recognised and was not to be adopted."""
+    return _refused(
+        "an older jobs system, made by hand, stands where jobsdb would put its own",
+        detail=f"Recognised by {marks.score} of {marks.best} marks.",
+        hint=f"Run `{COMMAND}`: it moves that to schema {SCHEMA}, copies its jobs, and says how to"
+        " return; with --rehearse it rolls all that back. Nothing was changed.",
+    )
 
 
 def _refused(sentence: str, *, detail: str, hint: str) -> errors.Refused:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 from click.core import ParameterSource
@@ -59,21 +59,29 @@ def not_blank(ctx: click.Context, param: click.Parameter, value: str | None) -> 
     return value
 
 
-def refuse_together(rules: Iterable[tuple[str, str, tuple[str, ...], str | None]]) -> None:
-    """Refuse options of the running command that one beside them would make mean nothing.
+class Rule(NamedTuple):
+    """An option that makes others mean nothing, and why."""
 
-    A rule: the option, why, those that mean nothing with it, a hint. Errors: UsageError.
-    """
+    option: str
+    why: str
+    others: tuple[str, ...]
+    hint: str | None = None
+
+
+def refuse_what_means_nothing(rules: Iterable[Rule]) -> None:
+    """Hold the options given to the running command against rules. Errors: UsageError."""
     context = click.get_current_context()
     given = {
         parameter.opts[-1]
         for parameter in context.command.params
         if context.get_parameter_source(parameter.name or "") is ParameterSource.COMMANDLINE
     }
-    for option, why, others, hint in rules:
-        for other in others:
-            if {option, other} <= given:
-                raise UsageError(f"{option} {why}, so {other} means nothing", hint=hint)
+    for rule in rules:
+        for other in rule.others:
+            if {rule.option, other} <= given:
+                raise UsageError(
+                    f"{rule.option} {rule.why}, so {other} means nothing", hint=rule.hint
+                )
 
 
 def _print_version(ctx: click.Context, param: click.Parameter, value: bool) -> None:

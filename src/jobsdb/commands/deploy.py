@@ -11,35 +11,34 @@ import click
 from jobsdb import __version__
 from jobsdb.errors import Exit, UsageError
 from jobsdb.options import (
+    Rule,
     database_option,
     debug_option,
     json_option,
     not_blank,
     patience_options,
-    refuse_together,
+    refuse_what_means_nothing,
 )
 
 _NOT_TOGETHER = (
-    (
+    Rule(
         "--prerequisites",
         "only makes roles and auth.uid()",
         ("--plan", "--sql", "--rehearse", "--adopt", "--again", "--no-checks"),
-        None,
     ),
-    (
+    Rule(
         "--adopt",
         "finds out by trying what fits",
         ("--plan", "--sql"),
         "`jobsdb migrate --adopt --rehearse` tries it and rolls it back.",
     ),
-    ("--sql", "prints SQL", ("--json",), "`--plan --json` describes it."),
-    (
+    Rule("--sql", "prints SQL", ("--json",), "`--plan --json` describes it."),
+    Rule(
         "--plan",
         "only looks",
         ("--sql", "--rehearse", "--wait", "--lock-timeout", "--statement-timeout", "--no-checks"),
-        None,
     ),
-    ("--sql", "only prints", ("--rehearse", "--wait", "--no-checks"), None),
+    Rule("--sql", "only prints", ("--rehearse", "--wait", "--no-checks")),
 )
 """Options of `migrate` that would be ignored; every other two have their effect together."""
 
@@ -110,7 +109,7 @@ def migrate(
     from jobsdb import migrate as migration
     from jobsdb.migrate import Options
 
-    refuse_together(_NOT_TOGETHER)
+    refuse_what_means_nothing(_NOT_TOGETHER)
     target = connect.choose(database)
     options = Options(wait, lock_timeout, statement_timeout, role, again, not no_checks, adopt_old)
     with render.Steps() as steps:
