@@ -121,17 +121,10 @@ def migrate(
             rehearsed = rehearsal.rehearse(target, options, steps.show)
         else:
             done = migration.migrate(
-                target,
-                wait=wait,
-                lock_timeout=lock_timeout,
-                statement_timeout=statement_timeout,
-                role=role,
-                progress=steps.show,
-                only_prerequisites=prerequisites,
-                again=again,
-                checks=not no_checks,
-                adopt_old=adopt_old,
-            )
+                target, wait=wait, lock_timeout=lock_timeout, statement_timeout=statement_timeout,
+                role=role, progress=steps.show, only_prerequisites=prerequisites, again=again,
+                checks=not no_checks, adopt_old=adopt_old,
+            )  # fmt: skip
     if only_plan:
         return deployed.forecast(found, as_json=as_json)
     if rehearse:
