@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import quote
 from uuid import UUID
@@ -52,6 +53,22 @@ def tenant_url(url: str, org: UUID = A) -> str:
 def database(url: str) -> str:
     """Return the name of the database in a URL."""
     return url.partition("?")[0].rpartition("/")[2]
+
+
+def writes(url: str, act: Callable[[], object]) -> bool:
+    """Whether an action takes a transaction id, as everything does that writes.
+
+    Autovacuum takes some of its own now and then, so the action is repeated: what really writes
+    does so every time.
+    """
+    ask = "select pg_current_xact_id()::text::bigint"
+    with psycopg.connect(url, autocommit=True) as conn:
+        for _ in range(5):
+            (before,) = conn.execute(ask).fetchone()
+            act()
+            if conn.execute(ask).fetchone() == (before + 1,):
+                return False
+    return True
 
 
 _CATALOG = """

@@ -1,5 +1,6 @@
 """`jobsdb migrate --adopt`: a jobs system made by hand gives way, and nothing of it is lost."""
 
+import json
 import random
 import re
 import threading
@@ -14,9 +15,9 @@ import pytest
 import world
 from commands import catalog, database, run, start
 from helpers import SQL, as_role, as_service, as_tenant, new_database, refused
-from jobsdb import adopt, checks, connect, errors, verify
+from jobsdb import adopt, checks, connect, errors, rehearsal, verify
 from jobsdb.local import Server
-from jobsdb.migrate import Event, migrate
+from jobsdb.migrate import Event, Options, migrate
 from old_world import HOST, NAMES, ROLES, VARIANTS, A, B, Old, rows
 from world import one, row
 
@@ -145,6 +146,12 @@ class TestRecognising:
         assert missing in refused.detail
         assert "marks" in refused.detail
         assert catalog(empty_url) == before
+
+    @pytest.mark.parametrize("mode", ["--plan", "--sql", "--rehearse"])
+    def test_what_only_tells_refuses_it_too(self, old_url: str, mode: str) -> None:
+        done = run("migrate", mode, "-d", old_url)
+        assert (done.returncode, done.stdout) == (errors.Exit.REFUSED, "")
+        assert "hint: Run `jobsdb migrate --adopt`" in done.stderr
 
     def test_something_else_is_not_said_to_be_adoptable(self, empty_url: str) -> None:
         execute(empty_url, "create table public.jobs (id int)")
@@ -763,6 +770,52 @@ class TestTraffic:
         assert (migrate(url, adopt_old=True).taken is None) is is_adopted
         assert ask(url, "select count(*) from public.jobs") == [(6,)]
         assert findings(url) == []
+
+
+class TestRehearsing:
+    def test_it_tells_what_it_would_take_over_and_changes_nothing(
+        self, empty_url: str, old: Old
+    ) -> None:
+        execute(empty_url, old.sql + rows(old))
+        before = self.everything(empty_url)
+        done = rehearsal.rehearse(empty_url, Options(adopt_old=True))
+        assert self.everything(empty_url) == before
+        assert done.taken == migrate(empty_url, adopt_old=True).taken
+        assert done.taken.jobs > 0
+
+    def everything(self, url: str) -> list[object]:
+        """Catalog, rows and sequences."""
+        sequences = "select to_jsonb(s)::text from pg_sequences as s order by 1"
+        return [catalog(url), *(ask(url, q) for q in (OLD_ROWS.format("public"), HOST_ROWS)),
+                ask(url, sequences)]  # fmt: skip
+
+    def test_it_measures_how_long_the_old_tables_are_locked(self, old_url: str) -> None:
+        found = json.loads(run("migrate", "--adopt", "--rehearse", "--json", "-d", old_url).stdout)
+        held = {
+            lock["table"]: lock["held_ms"]
+            for lock in found["locks"]
+            if lock["mode"] == "AccessExclusiveLock" and lock["file"] == "adopt/10_begin.sql"
+        }
+        tables = {f"public.{name}" for name in ("jobs", "job_tasks", "kanban_cards", "agent_runs")}
+        assert held.keys() == tables
+        assert 0 < min(held.values()) <= max(held.values()) <= found["seconds"] * 1000
+        assert found["changed"] is False
+        assert found["taken_over"]["jobs"] > 0
+
+    def test_people_are_told_the_same(self, old_url: str) -> None:
+        done = run("migrate", "--adopt", "--rehearse", "-d", old_url)
+        assert done.returncode == errors.Exit.DONE, done.stderr
+        assert re.search(r"^Taken over: \d+ jobs, \d+ tasks, .* runs\.$", done.stdout, re.MULTILINE)
+        assert "Not taken over, or changed:\n" in done.stdout
+        assert done.stdout.endswith("It was rolled back. Nothing was changed.\n")
+        assert "way back" not in done.stderr
+
+    def test_what_the_run_would_refuse_is_refused(self, old_url: str) -> None:
+        with pytest.raises(errors.Refused, match="stands where jobsdb would put its own"):
+            rehearsal.rehearse(old_url, Options())
+        execute(old_url, "create schema jobsdb_before")
+        with pytest.raises(errors.JobsdbError, match="schema jobsdb_before exists already"):
+            rehearsal.rehearse(old_url, Options(adopt_old=True))
 
 
 def test_the_command_says_what_it_did_and_how_to_return(old_url: str) -> None:

@@ -126,7 +126,7 @@ class TestKilling:
         self, victims: Victims, scale: float, seed: int, victim: str
     ) -> None:
         dice = random.Random(f"{seed} {victim}")
-        rounds = round((60 if victim == "command" else 50) * scale)
+        rounds = round((68 if victim == "command" else 66) * scale)
         after = [self.is_installed(victims, dice, victim) for _ in range(rounds)]
         print(f"{victim}: {sum(after)} of {rounds} killed after the commit")
 

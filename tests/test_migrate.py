@@ -4,6 +4,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -16,7 +17,7 @@ import pglast
 import psycopg
 import pytest
 
-from commands import catalog, database, differences, run, start
+from commands import catalog, database, differences, environment, run, start, writes
 from helpers import new_database
 from jobsdb import (
     adoption,
@@ -104,11 +105,10 @@ class TestDeploying:
 
     def test_a_second_run_does_nothing(self, url: str) -> None:
         before = catalog(url), ledger(url)
-        written = value(url, "select pg_current_xact_id()::text::bigint")
         result = migrate.migrate(url)
         assert (result.applied, result.refreshed, result.adopted) == ((), 0, ())
         assert (catalog(url), ledger(url)) == before
-        assert value(url, "select pg_current_xact_id()::text::bigint") == written + 1
+        assert not writes(url, lambda: migrate.migrate(url))
 
     def test_the_present_state_can_be_applied_twice(self, url: str) -> None:
         before = catalog(url)
@@ -257,6 +257,51 @@ class TestRefusals:
         assert refused.code == errors.Exit.REFUSED
         assert "replica" in refused.sentence
         assert is_untouched(empty_url)
+
+
+class TestUnreleased:
+    """An embedded database whose migrations were edited before there was a release."""
+
+    @pytest.fixture
+    def home(self, data_root: Path) -> Path:
+        """Where the embedded PostgreSQL is, with a database that another tree made."""
+        home = data_root / "with space"
+        assert run("migrate", JOBSDB_HOME=str(home)).returncode == 0
+        url = run("local", "url", JOBSDB_HOME=str(home)).stdout.strip()
+        execute(
+            url,
+            "update jobsdb.ledger set sha256 = repeat('0', 64), release = '0.1.0'"
+            f" where file = '{MIGRATIONS[0].path}'",
+        )
+        return home
+
+    def test_it_is_said_how_to_throw_it_away_and_that_helps(
+        self, home: Path, tmp_path: Path
+    ) -> None:
+        for command in (["demo"], ["migrate"], ["migrate", "--plan"]):
+            told = run(*command, JOBSDB_HOME=str(home))
+            assert told.returncode == errors.Exit.REFUSED
+            assert "was edited after this database got it" in told.stderr
+            assert "made by an unreleased jobsdb (0.1.0)" in told.stderr
+        shell = told.stderr.partition("then run this again: ")[2].splitlines()[0]
+        assert shell == f"jobsdb local stop && rm -r '{home}/default'"
+        command = tmp_path / "jobsdb"
+        command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m jobsdb "$@"\n')
+        command.chmod(0o755)
+        path = f"{tmp_path}:{os.environ['PATH']}"
+        subprocess.run(
+            shell, shell=True, check=True, env=environment(PATH=path, JOBSDB_HOME=str(home))
+        )
+        assert run("migrate", JOBSDB_HOME=str(home)).returncode == 0
+
+    def test_what_others_keep_is_never_to_be_thrown_away(self, home: Path) -> None:
+        url = run("local", "url", JOBSDB_HOME=str(home)).stdout.strip()
+        by_address = run("migrate", "-d", url, JOBSDB_HOME=str(home))
+        execute(url, "update jobsdb.ledger set release = '1.0.0'")
+        of_a_release = run("migrate", JOBSDB_HOME=str(home))
+        for told in (by_address, of_a_release):
+            assert told.returncode == errors.Exit.REFUSED
+            assert "hint: Put the released file back" in told.stderr
 
 
 class TestErrors:

@@ -19,6 +19,13 @@ from world import A, one
 
 SQL = uninstall.build()
 HOST = RICH + CARD_ROWS + RUNS + RUN_ROWS
+ROLES = {"anon", "authenticated", "service_role"}
+MAY_ENTER = """
+select coalesce(array_agg(rolname::text), '{}')
+from pg_roles
+where rolname in ('anon', 'authenticated', 'service_role')
+  and has_schema_privilege(oid, 'auth', 'usage')
+"""
 GONE = "select to_regnamespace('jobsdb') is null and to_regclass('public.jobs') is null"
 
 
@@ -155,6 +162,39 @@ class TestAfterwards:
         )
         in_one_simple_query(empty_url, SQL)
         assert value(empty_url, "select public.me() is null")
+
+    @pytest.mark.parametrize(
+        ("host_grants", "may"),
+        [
+            ("", set()),
+            ("grant usage on schema auth to authenticated", {"authenticated"}),
+            ("grant usage on schema auth to anon, authenticated, service_role", ROLES),
+            ("grant usage on schema auth to public", ROLES),
+        ],
+    )
+    def test_a_schema_auth_of_the_host_keeps_its_rights_and_no_more(
+        self, empty_url: str, host_grants: str, may: set[str]
+    ) -> None:
+        migrate.migrate(empty_url, only_prerequisites=True)
+        execute(
+            empty_url, "drop schema auth cascade; create schema auth; create table auth.users ()"
+        )
+        execute(empty_url, host_grants)
+        assert set(value(empty_url, MAY_ENTER)) == may
+        migrate.migrate(empty_url)
+        assert set(value(empty_url, MAY_ENTER)) == ROLES
+        in_one_simple_query(empty_url, SQL)
+        assert set(value(empty_url, MAY_ENTER)) == may
+        assert value(empty_url, "select to_regclass('auth.users') is not null")
+
+    def test_a_role_that_is_gone_is_in_nobodys_way(self, empty_url: str) -> None:
+        migrate.migrate(empty_url, only_prerequisites=True)
+        execute(empty_url, "drop schema auth cascade; create schema auth")
+        migrate.migrate(empty_url)
+        note = "made by jobsdb. Usage of schema auth was granted to anon, gone."
+        execute(empty_url, f"comment on function auth.uid() is '{note}'")
+        in_one_simple_query(empty_url, SQL)
+        assert value(empty_url, "select not has_schema_privilege('anon', 'auth', 'usage')")
 
 
 class TestRefusals:

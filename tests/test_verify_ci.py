@@ -384,6 +384,31 @@ class TestLocal:
             assert world.one(conn, "select to_regclass('public.notes') is not null")
             assert [r.check.number for r in verify.check(conn) if r.word == "FAIL"] == []
 
+    def test_it_is_deployed_by_an_ordinary_owner(self, application: Path) -> None:
+        """As in production; what the application may do there beyond its rights, it may here."""
+        (application / "20250104000000_extension.sql").write_text(
+            "create extension moddatetime; create role somebody;"
+            " alter publication supabase_realtime add table public.profiles;"
+        )
+        with throwaway.database(application) as url, psycopg.connect(url) as conn:
+            who = "select rolname, rolsuper from pg_roles where rolname = current_user"
+            assert conn.execute(who).fetchone() == ("deployer", False)
+            owners = (
+                "select distinct relowner::regrole::text from pg_class where relkind in ('r', 'v')"
+                " and relnamespace in ('public'::regnamespace, 'jobsdb'::regnamespace)"
+            )
+            assert conn.execute(owners).fetchall() == [("deployer",)]
+            by = "select distinct applied_by from jobsdb.ledger"
+            assert conn.execute(by).fetchall() == [("deployer",)]
+
+    def test_what_only_a_superuser_could_deploy_is_found(self, application: Path) -> None:
+        (application / "20250104000000_owner.sql").write_text(
+            "create role somebody; alter table public.kanban_cards owner to somebody;"
+        )
+        done = commands.run("verify", "--local", "--with", str(application))
+        assert done.returncode == Exit.REFUSED, done.stdout + done.stderr
+        assert "cannot carry the links to jobs" in done.stderr
+
     def test_an_error_names_file_and_line(self, application: Path, tmp_path: Path) -> None:
         wrong = application / "20250104000000_wrong.sql"
         wrong.write_text("create table public.a (id int);\n\nalter table public.b add c int;\n")

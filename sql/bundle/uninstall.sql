@@ -11,7 +11,7 @@
 --   went with the jobs). A table that jobsdb made goes when it is empty; with rows it stays, with
 --   row-level security on and without the policies for tenants, which asked jobsdb who belongs to
 --   whom. Roles stay: they belong to the whole server. Schema auth and auth.uid() go where jobsdb
---   made them and nothing uses them.
+--   made them and nothing uses them; with it goes what was granted on a schema auth of the host.
 --   After `supabase db push`, also: supabase migration repair --status reverted, with the numbers
 --   of its files.
 do $jobsdb_uninstall$
@@ -54,6 +54,7 @@ declare
   v_stuck text[];
   v_details text;
   v_detail text;
+  v_granted text;
 begin
   v_path := pg_catalog.current_setting('search_path');
   perform pg_catalog.set_config('search_path', '', true);
@@ -369,10 +370,21 @@ begin
       select from pg_proc as p
       where p.prosrc ~ 'auth[.]uid' and p.oid <> to_regprocedure('auth.uid()')
     ) then
+    select string_agg(r.rolname, ', ')
+    into v_granted
+    from pg_roles as r
+    where r.rolname = any(string_to_array(
+      substring(
+        obj_description(to_regprocedure('auth.uid()'), 'pg_proc') from 'was granted to (.*)[.]$'
+      ),
+      ', '
+    ));
     begin
       drop function auth.uid();
       if obj_description(to_regnamespace('auth'), 'pg_namespace') like '%made by jobsdb%' then
         drop schema auth;
+      elsif v_granted is not null then
+        execute format('revoke usage on schema auth from %s', v_granted);
       end if;
     exception
       when dependent_objects_still_exist then

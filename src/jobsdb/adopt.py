@@ -83,12 +83,7 @@ class Adoption:
                 self.notes.append(f"nothing to adopt: {found}")
             return
         if marks.is_recognised and not self.wanted:
-            raise _refused(
-                "an older jobs system, made by hand, stands where jobsdb would put its own",
-                detail=f"Recognised by {marks.score} of {marks.best} marks.",
-                hint=f"Run `{COMMAND}`: it moves that to schema {SCHEMA}, copies its jobs, and"
-                " says how to return. Nothing was changed.",
-            )
+            raise unwanted(marks)
         if not self.wanted:
             return  # the first migration refuses, and names what it finds
         if not marks.is_recognised:
@@ -116,6 +111,16 @@ class Adoption:
         jobs, tasks, cards, runs, said, left = _ask(conn, "report.sql")
         self.taken = Taken(jobs, tasks, cards, runs, tuple(tuple(item) for item in left))
         self.notes += said
+
+
+def unwanted(marks: Marks) -> errors.Refused:
+    """The refusal where an older jobs system is recognised and was not to be adopted."""
+    return _refused(
+        "an older jobs system, made by hand, stands where jobsdb would put its own",
+        detail=f"Recognised by {marks.score} of {marks.best} marks.",
+        hint=f"Run `{COMMAND}`: it moves that to schema {SCHEMA}, copies its jobs, and says how to"
+        " return; with --rehearse it rolls all that back. Nothing was changed.",
+    )
 
 
 def _refused(sentence: str, *, detail: str, hint: str) -> errors.Refused:
@@ -149,17 +154,19 @@ def _files(numbers: range) -> list[SqlFile]:
     ]
 
 
-def show(taken: Taken) -> None:
+def show(taken: Taken, *, rehearsed: bool = False) -> None:
     """Print what was taken over, what was not and why, and how to return."""
     from jobsdb import render
 
     render.out(
         f"Taken over: {taken.jobs} jobs, {taken.tasks} tasks, links of {taken.cards} cards and"
-        f" {taken.runs} runs. The old objects are in schema {SCHEMA}."
+        f" {taken.runs} runs." + ("" if rehearsed else f" The old objects are in schema {SCHEMA}.")
     )
     if taken.left:
-        render.out(f"Not taken over, or changed ({SCHEMA}.not_adopted):")
+        place = "" if rehearsed else f" ({SCHEMA}.not_adopted)"
+        render.out(f"Not taken over, or changed{place}:")
         render.table(("what", "id", "job", "why"), taken.left[:LEFT_SHOWN])
         if (more := len(taken.left) - LEFT_SHOWN) > 0:
             render.out(f"  and {more} more")
-    render.say(f"the way back: {WAY_BACK}")
+    if not rehearsed:
+        render.say(f"the way back: {WAY_BACK}")

@@ -123,6 +123,7 @@ def rehearsal(done: Rehearsal, *, as_json: bool) -> Exit:
                 "seconds": round(done.seconds, 3),
                 "locks": [lock.document() for lock in done.locks],
                 "afterwards": list(done.afterwards),
+                "taken_over": done.taken and asdict(done.taken),
             }
         )
         return Exit.DONE
@@ -131,6 +132,8 @@ def rehearsal(done: Rehearsal, *, as_json: bool) -> Exit:
         return Exit.DONE
     _locks("Locks on tables that existed, held until it was rolled back:", done.locks)
     _afterwards(done.afterwards)
+    if done.taken:
+        adopt.show(done.taken, rehearsed=True)
     count = len(done.applied)
     render.out(
         f"Rehearsed in {done.seconds:.2f} s: {count} migration{'' if count == 1 else 's'},"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,8 +13,10 @@ from jobsdb import __version__, errors
 from jobsdb.sqlfiles import SqlFile, migrations
 
 if TYPE_CHECKING:
-    from jobsdb.connect import Connection
+    from jobsdb.connect import Connection, Target
 
+_FIRST_RELEASE = (1, 0)
+"""From then on migrations are frozen."""
 _EXISTS = "select pg_catalog.to_regclass('jobsdb.ledger') is not null"
 _READ = (
     "select distinct on (file) file, sha256, release, route, applied_at, applied_by"
@@ -81,14 +84,16 @@ class Plan:
         """The newest release that put something into the database."""
         return max((entry.release for entry in self.entries.values()), key=_order, default="")
 
-    def refuse(self) -> None:
+    def refuse(self, target: Target) -> None:
         """Errors: Refused when the ledger and the package contradict each other."""
         for file in self.edited:
+            entry = self.entries[file.path]
             raise errors.Refused(
                 f"the migration {file.stem} was edited after this database got it",
-                detail=f"applied as {self.entries[file.path].sha256[:12]}, now {file.sha256[:12]}",
+                detail=f"applied as {entry.sha256[:12]}, now {file.sha256[:12]}",
                 at=f"sql/{file.path}",
-                hint="Put the released file back; a change goes into a new migration.",
+                hint=_throw_away(target, entry)
+                or "Put the released file back; a change goes into a new migration.",
             )
         if unknown := self.unknown:
             raise self._newer(f"it has {', '.join(version(f) for f in unknown)}, unknown to jobsdb")
@@ -126,6 +131,20 @@ def read(conn: Connection, files: Sequence[SqlFile]) -> Plan:
 def version(path: str) -> str:
     """The version in a migration's path: its leading digits."""
     return path.rpartition("/")[2].partition("_")[0]
+
+
+def _throw_away(target: Target, entry: Entry) -> str | None:
+    """What to do with an embedded database that an unreleased jobsdb has made; else None."""
+    from jobsdb import local
+
+    if target.source != "embedded" or _order(entry.release) >= _FIRST_RELEASE:
+        return None
+    _, folder = local.folders("default", None)
+    return (
+        f"This embedded database was made by an unreleased jobsdb ({entry.release}) and cannot be"
+        " brought up to date. Throw it away, with all it holds, then run this again:"
+        f" jobsdb local stop && rm -r {shlex.quote(str(folder))}"
+    )
 
 
 def _order(release: str) -> tuple[int, ...]:

@@ -126,7 +126,7 @@ def stop(name: str = "default", data_root: Path | None = None) -> bool:
 
 def status(name: str = "default", data_root: Path | None = None) -> Server | None:
     """Return the server ``name`` when it accepts connections, else None. Changes nothing."""
-    data = _home(name, data_root)[1] / "data"
+    data = folders(name, data_root)[1] / "data"
     try:
         pidfile = _live_pidfile(data)
     except OSError as error:
@@ -137,7 +137,7 @@ def status(name: str = "default", data_root: Path | None = None) -> Server | Non
     return _ready(name, data, pidfile) if pidfile else None
 
 
-def _home(name: str, data_root: Path | None) -> tuple[Path, Path]:
+def folders(name: str, data_root: Path | None) -> tuple[Path, Path]:
     """Return the data root and the folder of one server."""
     if not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,40}", name):
         raise LocalServerError(f'"{name}" cannot name a server', "Use a-z, 0-9, _ and -.")
@@ -158,7 +158,7 @@ def _home(name: str, data_root: Path | None) -> tuple[Path, Path]:
 @contextmanager
 def _changing(name: str, data_root: Path | None) -> Iterator[tuple[Path, Path]]:
     """Hold the one lock, under a mask that lets the server's account enter what root creates."""
-    root, home = _home(name, data_root)
+    root, home = folders(name, data_root)
     mask = os.umask(0o022)
     try:
         root.mkdir(parents=True, exist_ok=True)

@@ -37,6 +37,8 @@ class Options:
     """Apply the present state even when nothing of it has changed."""
     checks: bool = True
     """Check the result before it is committed."""
+    adopt_old: bool = False
+    """Take over an older jobs system that stands in the way (adopt.py)."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,7 @@ def migrate(
     Errors: JobsdbError with the exit codes of errors.Exit; before the commit nothing is changed.
     """
     checks = files is None if checks is None else checks
-    options = Options(wait, lock_timeout, statement_timeout, role, again, checks)
+    options = Options(wait, lock_timeout, statement_timeout, role, again, checks, adopt_old)
     old = adopt.Adoption(adopt_old)
     with opened(conninfo, options, progress, files) as run:
         if only_prerequisites:
@@ -149,9 +151,12 @@ def deploy(
     Errors: JobsdbError, FileError, psycopg.Error.
     """
     plan = ledger.read(run.conn, run.files)
-    plan.refuse()
-    old = old or adopt.Adoption(wanted=False)
-    move = partial(_move, run)
+    plan.refuse(run.target)
+    old = old or adopt.Adoption(options.adopt_old)
+
+    def move(name: str, files: Sequence[SqlFile]) -> None:
+        _send(run, Step(name, tuple(files)), send)
+
     old.begin(run.conn, move, is_new=not plan.entries)
     if plan.nothing_to_do and not options.again:
         run.notes += old.notes
@@ -181,8 +186,3 @@ def _send(run: Run, step: Step, send: Send = _together) -> None:
         send(run, step)
     else:
         run.step(step.name, lambda: send(run, step))
-
-
-def _move(run: Run, name: str, files: Sequence[SqlFile]) -> None:
-    """Send files that deal with an older jobs system."""
-    run.step(name, lambda: wire.send(run.conn, files))

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
 
 import click
+from click.core import ParameterSource
 
 from jobsdb import __version__
+from jobsdb.errors import UsageError
 
 _UNITS = {"ms": 0.001, "s": 1.0, "min": 60.0, "h": 3600.0}
 
@@ -55,6 +57,31 @@ def not_blank(ctx: click.Context, param: click.Parameter, value: str | None) -> 
     if value is not None and not value.strip(", \t\r\n"):
         raise click.BadParameter("it is empty")
     return value
+
+
+class Rule(NamedTuple):
+    """An option that makes others mean nothing, and why."""
+
+    option: str
+    why: str
+    others: tuple[str, ...]
+    hint: str | None = None
+
+
+def refuse_what_means_nothing(rules: Iterable[Rule]) -> None:
+    """Hold the options given to the running command against rules. Errors: UsageError."""
+    context = click.get_current_context()
+    given = {
+        parameter.opts[-1]
+        for parameter in context.command.params
+        if context.get_parameter_source(parameter.name or "") is ParameterSource.COMMANDLINE
+    }
+    for rule in rules:
+        for other in rule.others:
+            if {rule.option, other} <= given:
+                raise UsageError(
+                    f"{rule.option} {rule.why}, so {other} means nothing", hint=rule.hint
+                )
 
 
 def _print_version(ctx: click.Context, param: click.Parameter, value: bool) -> None:

@@ -6,16 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from jobsdb import adoption, errors, ledger, locks, migrate, preflight, script, wire
+from jobsdb import adopt, adoption, errors, ledger, locks, migrate, preflight, script, wire
 from jobsdb.connect import asking, identity
 from jobsdb.locks import Lock, Table
 from jobsdb.sqlfiles import SqlFile
 
 if TYPE_CHECKING:
-    from jobsdb.connect import Connection, Target
+    from jobsdb.connect import Target
     from jobsdb.errors import JobsdbError
     from jobsdb.migrate import Options
-    from jobsdb.transaction import Progress
+    from jobsdb.transaction import Progress, Run
 
 HOST_TABLES = ("public.agent_runs", "public.kanban_cards")
 
@@ -52,8 +52,7 @@ def forecast(
     """Look what a deployment would do. Errors: JobsdbError, also what `migrate` would refuse."""
     with migrate.opened(conninfo, options, progress, files) as run:
         conn = run.conn
-        plan, problems = _read(conn, run.files, run.role)
-        plan.refuse()
+        plan, problems = _read(run)
         steps = script.steps(plan) if options.again or not plan.nothing_to_do else []
         existing = list(locks.tables(conn, run.role).values())
         names = [file.path for step in steps for file in step.files]
@@ -74,8 +73,7 @@ def text(
 ) -> str:
     """What a deployment would send now; empty when it would send nothing. Errors: JobsdbError."""
     with migrate.opened(conninfo, options, progress, files) as run:
-        plan, _ = _read(run.conn, run.files, run.role)
-        plan.refuse()
+        plan, _ = _read(run)
         if plan.nothing_to_do and not options.again:
             return ""
         return script.whole(plan, run.opening)
@@ -94,14 +92,19 @@ def _big(existing: Sequence[Table]) -> list[Table]:
     return adopted if big else []
 
 
-def _read(
-    conn: Connection, files: Sequence[SqlFile], role: str | None
-) -> tuple[ledger.Plan, list[JobsdbError]]:
-    """The ledger against the files, and what stands in the way, in one read-only transaction."""
+def _read(run: Run) -> tuple[ledger.Plan, list[JobsdbError]]:
+    """The ledger against the files, and what stands in the way, in one read-only transaction.
+
+    Errors: Refused, as migrate.
+    """
     import psycopg
 
     try:
-        with asking(conn, role):
-            return ledger.read(conn, files), preflight.problems(conn)
+        with asking(run.conn, run.role):
+            plan = ledger.read(run.conn, run.files)
+            plan.refuse(run.target)
+            if not plan.entries and (marks := adopt.recognise(run.conn)).is_recognised:
+                raise adopt.unwanted(marks)
+            return plan, preflight.problems(run.conn)
     except psycopg.Error as exc:
         raise errors.from_postgres(exc) from exc

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from jobsdb import ledger, locks, migrate
+from jobsdb import adopt, ledger, locks, migrate
 from jobsdb.adoption import STEPS
 from jobsdb.locks import Lock
 from jobsdb.sqlfiles import SqlFile
@@ -38,6 +38,8 @@ class Rehearsal:
     """Statements that would follow the commit, on big tables of the host."""
     seconds: float
     """How long the transaction took."""
+    taken: adopt.Taken | None
+    """What was taken over from an older jobs system."""
 
 
 def rehearse(
@@ -50,6 +52,7 @@ def rehearse(
     from jobsdb.connect import identity
 
     with migrate.opened(conninfo, options, progress, files) as run:
+        old = adopt.Adoption(options.adopt_old)
         watcher = locks.Watcher(locks.tables(run.conn, run.role))
         began = time.monotonic()
 
@@ -62,6 +65,7 @@ def rehearse(
                 options,
                 send=lambda run, step: watcher.send(run.conn, step.files),
                 act=lambda run, name, act: watcher.run(run.conn, name, act),
+                old=old,
             )
             steps: tuple[str, ...] = ()
             if applied or refreshed:
@@ -73,5 +77,5 @@ def rehearse(
         ended = time.monotonic()
         return Rehearsal(
             identity(run.conn), plan, tuple(file.stem for file in applied), refreshed,
-            watcher.held(at + ended - looked), afterwards, ended - began,
+            watcher.held(at + ended - looked), afterwards, ended - began, old.taken,
         )  # fmt: skip

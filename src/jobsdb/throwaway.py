@@ -1,8 +1,10 @@
 """`jobsdb verify --local`: a PostgreSQL that lives as long as the command.
 
-On it stand, in this order: what Supabase has, the migrations of an application, jobsdb. Its files
-are in a folder of its own below the system's folder for temporary files. Interrupted or failed, the
-command stops the server and removes the folder; what a killed one left behind, the next one does.
+On it stand, in this order: what Supabase has, the migrations of an application, jobsdb. These
+belong to a role that is no superuser when jobsdb is deployed and verified, as in production. Its
+files are in a folder of its own below the system's folder for temporary files. Interrupted or
+failed, the command stops the server and removes the folder; what a killed one left behind, the next
+one does.
 """
 
 from __future__ import annotations
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
 
 NAME = "verify"
 PREFIX = "jobsdb-verify-"
+OWNER = "deployer"
+"""The role that sql/verify/local/deployer.sql makes."""
 FORGETFUL = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off"}
 """Nothing of it survives anyway."""
 
@@ -42,7 +46,7 @@ _FOREIGN_HINTS = {
 
 @contextmanager
 def database(application: Path | None = None) -> Iterator[str]:
-    """The URL of a database with jobsdb, on a server that is gone afterwards.
+    """The URL of a database with jobsdb, for its owner, on a server that is gone afterwards.
 
     `application` is a folder of SQL migrations that are run before. Errors: JobsdbError with SQL,
     file and line when one of them fails; UsageError when there are none; as migrate().
@@ -50,8 +54,8 @@ def database(application: Path | None = None) -> Iterator[str]:
     files = read(application) if application else []
     with _server() as url:
         with render.Steps() as steps:
-            _install(url, files, steps)
-        yield url
+            owner = _install(url, files, steps)
+        yield owner
 
 
 def read(folder: Path) -> list[SqlFile]:
@@ -74,21 +78,27 @@ def read(folder: Path) -> list[SqlFile]:
     return files
 
 
-def _install(url: str, files: list[SqlFile], steps: render.Steps) -> None:
-    """What Supabase has, the application's files, jobsdb."""
+def _install(admin: str, files: list[SqlFile], steps: render.Steps) -> str:
+    """What Supabase has, the application's files, jobsdb. The URL of the role that owns them."""
+    from psycopg.conninfo import make_conninfo
 
     def progress(event: Event) -> None:
         if event.kind != "connected":
             steps.show(event)
 
-    migrate(url, only_prerequisites=True, progress=progress)
-    stand_in = sql_root() / "verify" / "local" / "supabase.sql"
-    _send(url, SqlFile(str(stand_in), "present", 0, normalise(stand_in.read_bytes())))
+    migrate(admin, only_prerequisites=True, progress=progress)
+    for name in ("supabase.sql", "deployer.sql"):
+        stand_in = sql_root() / "verify" / "local" / name
+        _send(admin, SqlFile(str(stand_in), "present", 0, normalise(stand_in.read_bytes())))
+    owner = make_conninfo(admin, user=OWNER)
     for file in files:
         steps.start(file.path)
-        _send(url, file)
+        _send(owner, file)
         steps.done()
-    migrate(url, progress=progress)
+    with connect(admin) as conn:
+        conn.execute(f"alter role {OWNER} nosuperuser")
+    migrate(owner, progress=progress)
+    return owner
 
 
 def _send(url: str, file: SqlFile) -> None:

@@ -11,12 +11,36 @@ import click
 from jobsdb import __version__
 from jobsdb.errors import Exit, UsageError
 from jobsdb.options import (
+    Rule,
     database_option,
     debug_option,
     json_option,
     not_blank,
     patience_options,
+    refuse_what_means_nothing,
 )
+
+_NOT_TOGETHER = (
+    Rule(
+        "--prerequisites",
+        "only makes roles and auth.uid()",
+        ("--plan", "--sql", "--rehearse", "--adopt", "--again", "--no-checks"),
+    ),
+    Rule(
+        "--adopt",
+        "finds out by trying what fits",
+        ("--plan", "--sql"),
+        "`jobsdb migrate --adopt --rehearse` tries it and rolls it back.",
+    ),
+    Rule("--sql", "prints SQL", ("--json",), "`--plan --json` describes it."),
+    Rule(
+        "--plan",
+        "only looks",
+        ("--sql", "--rehearse", "--wait", "--lock-timeout", "--statement-timeout", "--no-checks"),
+    ),
+    Rule("--sql", "only prints", ("--rehearse", "--wait", "--no-checks")),
+)
+"""Options of `migrate` that would be ignored; every other two have their effect together."""
 
 
 @click.command(short_help="Deploy, or bring up to date.")
@@ -35,14 +59,12 @@ from jobsdb.options import (
     help="Move an older jobs system, made by hand, to schema jobsdb_before and take its jobs over.",
 )  # fmt: skip
 @click.option(
-    "--plan",
-    "mode",
-    flag_value="plan",
+    "--plan", "only_plan", is_flag=True,
     help="Show what would be done and what it would lock; exit code 1 when something is pending.",
-)
-@click.option("--sql", "mode", flag_value="sql", help="Print the SQL text that would be sent.")
+)  # fmt: skip
+@click.option("--sql", "only_sql", is_flag=True, help="Print the SQL text that would be sent.")
 @click.option(
-    "--rehearse", "mode", flag_value="rehearse",
+    "--rehearse", is_flag=True,
     help="Do everything with the real locks, measure them, and roll it back.",
 )  # fmt: skip
 @click.option("--role", metavar="ROLE", callback=not_blank, help="Deploy as this role.")
@@ -60,7 +82,9 @@ def migrate(
     prerequisites: bool,
     again: bool,
     adopt_old: bool,
-    mode: str | None,
+    only_plan: bool,
+    only_sql: bool,
+    rehearse: bool,
     role: str | None,
     no_checks: bool,
     as_json: bool,
@@ -78,45 +102,34 @@ def migrate(
       jobsdb migrate --wait 10min
       jobsdb migrate --plan
       jobsdb migrate --rehearse --json
+      jobsdb migrate --adopt --rehearse
       jobsdb migrate --adopt
     """
     from jobsdb import connect, deployed, plan, rehearsal, render
     from jobsdb import migrate as migration
     from jobsdb.migrate import Options
 
-    if mode is not None and prerequisites:
-        raise UsageError(f"--{mode} tells about a whole deployment, not about --prerequisites")
-    if mode is not None and adopt_old:
-        raise UsageError(f"--{mode} does not tell about --adopt", hint="Try it on a restored dump.")
-    if mode == "sql" and as_json:
-        raise UsageError("--sql prints SQL, not JSON", hint="--plan --json describes it.")
+    refuse_what_means_nothing(_NOT_TOGETHER)
     target = connect.choose(database)
-    options = Options(wait, lock_timeout, statement_timeout, role, again, not no_checks)
+    options = Options(wait, lock_timeout, statement_timeout, role, again, not no_checks, adopt_old)
     with render.Steps() as steps:
-        if mode == "plan":
+        if only_plan:
             found = plan.forecast(target, options, steps.show)
-        elif mode == "sql":
+        elif only_sql:
             text = plan.text(target, options, steps.show)
-        elif mode == "rehearse":
+        elif rehearse:
             rehearsed = rehearsal.rehearse(target, options, steps.show)
         else:
             done = migration.migrate(
-                target,
-                wait=wait,
-                lock_timeout=lock_timeout,
-                statement_timeout=statement_timeout,
-                role=role,
-                progress=steps.show,
-                only_prerequisites=prerequisites,
-                again=again,
-                checks=not no_checks,
-                adopt_old=adopt_old,
-            )
-    if mode == "plan":
+                target, wait=wait, lock_timeout=lock_timeout, statement_timeout=statement_timeout,
+                role=role, progress=steps.show, only_prerequisites=prerequisites, again=again,
+                checks=not no_checks, adopt_old=adopt_old,
+            )  # fmt: skip
+    if only_plan:
         return deployed.forecast(found, as_json=as_json)
-    if mode == "rehearse":
+    if rehearse:
         return deployed.rehearsal(rehearsed, as_json=as_json)
-    if mode == "sql":
+    if only_sql:
         click.echo(text or "-- jobsdb migrate has nothing to do here", nl=not text)
         return Exit.DONE
     return deployed.result(done, prerequisites=prerequisites, as_json=as_json)
