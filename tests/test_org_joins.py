@@ -46,8 +46,8 @@ MEANT = {
 
 # Statements that are made as text, and cannot be read before they run.
 AS_TEXT = {
-    "column_comments": (1, "a comment"),
     "adopt_in_place": (1, "an index or a check of one table of the host"),
+    "column_comments": (1, "a comment"),
     "contacts_of": (1, "the contacts of one organisation, from the table that is bound"),
     "review_cards": (2, "lock and update cards by ids of whatever type the host's have"),
 }

@@ -29,7 +29,7 @@ from jobsdb import errors, follow, lines, local, reading
 from jobsdb.follow import Follower
 from jobsdb.migrate import migrate
 from jobsdb.watch import Rates
-from world import A, B, column, move_card, move_job, new_card, new_job, new_task, one
+from world import A, B, move_card, move_job, new_card, new_job, new_task, one
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -97,20 +97,15 @@ def watch(url: str) -> Iterator[Callable[..., Watching]]:
 # -------------------------------------------------------------------- every event once, also late
 
 
-@pytest.fixture(params=["numbered", "tenant"])
+@pytest.fixture(params=["owner", "tenant"])
 def look(
     request: pytest.FixtureRequest, connect: Connect, url: str
 ) -> Iterator[Callable[[], list[str]]]:
-    """Return a function that gives what a follower of all events sees next: the cards' ids.
-
-    It follows by numbers as the owner, or by times as a tenant.
-    """
+    """Return a function that gives what a follower of all events sees next: the cards' ids."""
     with psycopg.connect(
-        url if request.param == "numbered" else tenant_url(url), autocommit=True
+        url if request.param == "owner" else tenant_url(url), autocommit=True
     ) as conn:
-        access = reading.check(conn)
-        assert access["sees_numbers"] == (request.param == "numbered")
-        follower = Follower(None, numbered=access["sees_numbers"])
+        follower = Follower(None)
 
         def look() -> list[str]:
             with reading.snapshot(conn):
@@ -581,17 +576,3 @@ def test_jobs_no_terminal_has_room_for_are_counted(db: psycopg.Connection, url: 
     terminal = Terminal("-d", url, "--timeout", "200ms")
     assert terminal.end() == 1
     assert "and 7 more: jobsdb watch JOB" in terminal.shown
-
-
-def test_events_name_only_what_the_log_has(db: psycopg.Connection, url: str) -> None:
-    """The two files of SQL give the same of the same events."""
-    job = new_job(db, A, name="same")
-    decide(db, job)
-    by_number = reading.ask(db, "watch/events.sql", None, None, 100)
-    with psycopg.connect(tenant_url(url), autocommit=True) as tenant:
-        by_time = reading.ask(tenant, "watch/events_of_tenant.sql", None, None, 100)
-    different = {"place"}
-    assert [{k: v for k, v in row.items() if k not in different} for row in by_number] == [
-        {k: v for k, v in row.items() if k not in different} for row in by_time
-    ]
-    assert len(column(db, "select id from jobsdb.events")) == len(by_number) == 2

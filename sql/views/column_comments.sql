@@ -40,3 +40,4 @@ comment on column public.recent_job_activity.entity_id is 'Its id, as text.';
 comment on column public.recent_job_activity.what is 'The entity and its move, such as card in_review → approved.';
 comment on column public.recent_job_activity.happened_at is 'When.';
 comment on column public.recent_job_activity.who is 'The user id of whoever did it, else the database role.';
+comment on column public.recent_job_activity.id is 'Order in which it was written; an event that commits late is seen late.';

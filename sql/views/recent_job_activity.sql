@@ -8,7 +8,8 @@ select
   e.entity_id,
   e.entity || ' ' || coalesce(e.old_status || ' → ', '') || e.new_status as what,
   e.happened_at,
-  coalesce(e.actor::text, e.actor_role) as who
+  coalesce(e.actor::text, e.actor_role) as who,
+  e.id
 from jobsdb.events as e
 left join public.jobs as j on e.job_id = j.id and e.org_id = j.org_id
 order by e.id desc;

@@ -1,19 +1,19 @@
 """Follows the history of jobs: every event once, also one that becomes visible late.
 
-An event gets its place when it is written and is seen when its transaction commits, so places do
+An event gets its number when it is written and is seen when its transaction commits, so numbers do
 not come in order: a slow transaction's event appears below those already seen. Therefore every
 look reads again from a floor on, and leaves out what was seen before.
 
-The floor rises to the highest place a look has seen once all transactions that had begun to write
-by then have ended: whoever wrote below that place is among them. They have when the oldest one
-still running (xmin of the snapshot) is none of them. What number the next one had, age() tells:
+The floor rises to the highest number a look has seen once all transactions that had begun to write
+by then have ended: whoever wrote below it is among them. They have when the oldest one still
+running (xmin of the snapshot) is none of them. What number the next transaction had, age() tells:
 xmax of a snapshot will not do, it follows the newest one that has ended.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from jobsdb import reading
 from jobsdb.reading import Row
@@ -33,19 +33,14 @@ _RUNNING = (
 
 
 class Follower:
-    """Reads the events of one job, or of all the caller may see, each once.
+    """Reads the events of one job, or of all the caller may see, each once."""
 
-    With `numbered` (the caller may name schema jobsdb) the place of an event is its number, else
-    the time at which it was written, which nobody may set back meanwhile.
-    """
-
-    def __init__(self, job: str | None, *, numbered: bool) -> None:
+    def __init__(self, job: str | None) -> None:
         self._job = job
-        self._file = "watch/events.sql" if numbered else "watch/events_of_tenant.sql"
-        self._floor: Any = None
-        self._seen: set[tuple[Any, ...]] = set()
-        self._marks: deque[tuple[int, Any]] = deque()
-        """For each look which transaction came next, and the place the floor may rise to."""
+        self._floor: int | None = None
+        self._seen: set[int] = set()
+        self._marks: deque[tuple[int, int]] = deque()
+        """For each look which transaction came next, and the number the floor may rise to."""
         self._is_first = True
 
     def look(self, conn: Connection) -> list[Row]:
@@ -53,12 +48,12 @@ class Follower:
 
         To be called in a snapshot. Errors: psycopg.Error.
         """
-        ((oldest, next_), *_) = conn.execute(_RUNNING).fetchall()
+        ((oldest, next_),) = conn.execute(_RUNNING).fetchall()
         found = self._read(conn)
-        fresh = [row for row in found if _key(row) not in self._seen]
-        self._seen.update(map(_key, fresh))
+        fresh = [row for row in found if row["id"] not in self._seen]
+        self._seen.update(row["id"] for row in fresh)
         if found:
-            self._marks.append((next_, max(row["place"] for row in found)))
+            self._marks.append((next_, found[-1]["id"]))
         self._raise_floor(oldest)
         return fresh
 
@@ -66,12 +61,12 @@ class Follower:
         """The events from the floor on, in their order."""
         limit = HISTORY if self._is_first else AT_ONCE
         while True:
-            found = reading.ask(conn, self._file, self._job, self._floor, limit)[::-1]
+            found = reading.ask(conn, "watch/events.sql", self._job, self._floor, limit)[::-1]
             if self._is_first or len(found) < limit:
                 break
             limit *= 10
         if self._is_first and len(found) == limit:
-            self._floor = found[0]["place"]
+            self._floor = found[0]["id"]
         self._is_first = False
         return found
 
@@ -79,10 +74,5 @@ class Follower:
         before = self._floor
         while self._marks and self._marks[0][0] <= oldest:
             self._floor = self._marks.popleft()[1]
-        if self._floor != before:
-            self._seen = {key for key in self._seen if key[0] >= self._floor}
-
-
-def _key(row: Row) -> tuple[Any, ...]:
-    """What makes an event this one; its place first."""
-    return row["place"], row["entity"], row["entity_id"], row["what"]
+        if self._floor is not None and self._floor != before:
+            self._seen = {number for number in self._seen if number >= self._floor}

@@ -107,13 +107,13 @@ class Watch:
         self._events: list[Row] = []
         self._takes_all = job is None
         try:
-            access = reading.check(self._conn)
+            reading.check(self._conn)
             if job is not None:
                 found = reading.find(self._conn, job)
                 self._known[found["id"]] = found
         except psycopg.Error as exc:
             raise errors.from_postgres(exc) from exc
-        self._follower = Follower(next(iter(self._known), None), numbered=access["sees_numbers"])
+        self._follower = Follower(next(iter(self._known), None))
 
     def look(self) -> Look | None:
         """Look once and show it; None while the server is away. Errors: JobsdbError."""
