@@ -499,7 +499,7 @@ def test_on_a_terminal_it_moves_and_leaves_the_cursor_as_it_was(
     job = new_job(db, name="Spring\x1b[2J")
     card = new_card(db, job)
     terminal = Terminal("-d", url, str(job))
-    terminal.sees("1 cards wait for a person")
+    terminal.sees("cards waiting for a person: 1")
     move_card(db, card, "rejected")
     terminal.sees("in_review → rejected")
     terminal.sees("1 rejected")

@@ -30,7 +30,7 @@ begin
       min(t.created_at) as oldest_at,
       min(t.waits_until) as next_at,
       case t.status::text
-        when 'running' then '%s tasks are being worked on' else '%s tasks wait for a worker'
+        when 'running' then 'tasks being worked on: %s' else 'tasks waiting for a worker: %s'
       end as says,
       null::bigint[] as ids
     from public.job_tasks as t
@@ -43,8 +43,8 @@ begin
       min(k.since),
       null,
       case k.state
-        when 'approved' then '%s approved cards are not executed'
-        else '%s cards wait for a person'
+        when 'approved' then 'approved cards not executed: %s'
+        else 'cards waiting for a person: %s'
       end,
       null
     from (
@@ -67,8 +67,8 @@ begin
       min(s.queued_at),
       min(s.not_before),
       case s.state
-        when 'unknown' then 'of %s e-mails nobody knows whether they went out: resolve_unknown'
-        else '%s e-mails are on their way or wait for their window'
+        when 'unknown' then 'e-mails nobody knows whether they went out (resolve_unknown): %s'
+        else 'e-mails on their way, or waiting for their window: %s'
       end,
       case s.state when 'unknown' then array_agg(s.id order by s.id) end
     from (
@@ -90,7 +90,7 @@ begin
         from jobsdb.due_contacts as d
         where d.job_id = v_id and d.org_id = v_org_id
       ),
-      '%s contacts have a touch to come or under way',
+      'contacts with a touch to come or under way: %s',
       null
     from jobsdb.job_contacts as c
     where c.job_id = v_id
