@@ -75,7 +75,7 @@ def run(
     `layers` empty means all; `fmt` is brief or one of report.FORMATS; `strict` and `baseline_file`
     as in the help. Errors: JobsdbError.
     """
-    from jobsdb import render, report
+    from jobsdb import findings, render
     from jobsdb.connect import open_database
 
     entries = baseline.read(baseline_file) if baseline_file else []
@@ -90,7 +90,7 @@ def run(
             checks.be_strict(results)
         for unused in baseline.apply(entries, results):
             render.warn(f"{baseline_file}:{unused.line} ignores nothing: {unused}")
-        report.show(conn, results, fmt)
+        findings.show(conn, results, fmt)
     if any(result.word == "FAIL" for result in results):
         return Exit.NO
     # What the host's own tables do not let an invented tenant try says nothing about jobsdb.
