@@ -72,7 +72,7 @@ def run(
     """Verify a database and print the result: DONE when clean, NO when a check fails, CONNECT when
     none fails but some could not look.
 
-    `layers` empty means all; `fmt` is brief or one of report.FORMATS; `strict` and `baseline_file`
+    `layers` empty means all; `fmt` is brief or one of findings.FORMATS; `strict` and `baseline_file`
     as in the help. Errors: JobsdbError.
     """
     from jobsdb import findings, render
