@@ -14,7 +14,10 @@ if TYPE_CHECKING:
 
 Row = dict[str, Any]
 
-_BEGIN = "begin isolation level repeatable read read only; set local statement_timeout = 0"
+_BEGIN = (
+    "begin isolation level repeatable read read only; set local statement_timeout = 0;"
+    "set local jit = off"
+)
 _IS_THERE = "select to_regclass('public.recent_job_activity') is not null"
 _text = cache(sqlfiles.read_text)
 

@@ -72,8 +72,8 @@ def run(
     """Verify a database and print the result: DONE when clean, NO when a check fails, CONNECT when
     none fails but some could not look.
 
-    `layers` empty means all; `fmt` is brief or one of findings.FORMATS; `strict` and `baseline_file`
-    as in the help. Errors: JobsdbError.
+    `layers` empty means all; `fmt` is brief or one of findings.FORMATS; `strict` and
+    `baseline_file` as in the help. Errors: JobsdbError.
     """
     from jobsdb import findings, render
     from jobsdb.connect import open_database

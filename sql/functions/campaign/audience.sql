@@ -11,6 +11,7 @@ stable
 parallel unsafe
 security definer
 set search_path to pg_catalog, pg_temp
+set jit to off
 as $$
 declare
   v_group jsonb := audience.params -> 'target_group';

@@ -10,6 +10,7 @@ stable
 parallel safe
 security definer
 set search_path to pg_catalog, pg_temp
+set jit to off
 as $$
 declare
   v_row jobsdb.frozen_job_metrics := measure_campaign.metrics;

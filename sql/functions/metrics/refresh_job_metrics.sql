@@ -10,6 +10,7 @@ volatile
 parallel unsafe
 security definer
 set search_path to pg_catalog, pg_temp
+set jit to off
 as $$
 declare
   v_job record;

@@ -11,6 +11,7 @@ stable
 parallel safe
 security definer
 set search_path to pg_catalog, pg_temp
+set jit to off
 set enable_seqscan to off
 set enable_hashjoin to off
 set enable_mergejoin to off

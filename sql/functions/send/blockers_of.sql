@@ -15,6 +15,7 @@ stable
 parallel unsafe
 security definer
 set search_path to pg_catalog, pg_temp
+set jit to off
 as $$
 #variable_conflict use_variable
 declare
