@@ -222,7 +222,8 @@ claims (place, sentence, wrong) as (
       count(distinct s.recipient),
       count(m.place)
     ),
-    array_agg(format('%s was mailed', m.recipient)) filter (where m.place is not null)
+    array_agg(format('%s was mailed', m.recipient) order by m.place)
+    filter (where m.place is not null)
   from suppressed as s
   left join mails as m on s.recipient = m.recipient and s.since < m.place
   union all
@@ -233,7 +234,8 @@ claims (place, sentence, wrong) as (
       count(distinct s.recipient),
       count(m.place)
     ),
-    array_agg(format('%s was mailed', m.recipient)) filter (where m.place is not null)
+    array_agg(format('%s was mailed', m.recipient) order by m.place)
+    filter (where m.place is not null)
   from stopped as s
   left join mails as m on s.recipient = m.recipient and s.since < m.place
   union all
