@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from psycopg.conninfo import conninfo_to_dict
+from tests.door import door
 
 from benchmarks.__main__ import OUT
 from benchmarks.harness import (
@@ -31,7 +32,6 @@ from benchmarks.harness import (
     seconds,
     table,
 )
-from benchmarks.loopback import port_to
 from benchmarks.subjects import fetched
 from jobsdb import bundle
 from jobsdb.local import Server
@@ -162,7 +162,7 @@ def peers(packages: Path, folder: Path, files: Sequence[Path], server: Server) -
         yield alembic(folder, files)
     if fetched(packages, SUPABASE):
         program = packages / "node_modules" / ".bin" / "supabase"
-        with port_to(str(server.socket_dir / f".s.PGSQL.{server.port}")) as port:
+        with door(server.socket_dir, server.port) as port:
             yield supabase(folder, files, program, port)
 
 

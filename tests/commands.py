@@ -4,8 +4,10 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 from uuid import UUID
 
@@ -15,6 +17,8 @@ import jobsdb
 from world import A
 
 SOURCE = Path(jobsdb.__file__).parent.parent
+TOO_LONG = 30
+"""Seconds after which a command that does not do what a test waits for has failed."""
 _OURS = ("PG", "JOBSDB_", "DATABASE_URL", "NO_COLOR", "FORCE_COLOR", "TERM")
 
 
@@ -48,6 +52,15 @@ def tenant_url(url: str, org: UUID = A) -> str:
     claims = json.dumps({"sub": str(org), "role": "authenticated"}, separators=(",", ":"))
     options = f"-c role=authenticated -c request.jwt.claims={claims}"
     return f"{url}&options={quote(options)}"
+
+
+def until(condition: Callable[[], Any], what: str) -> Any:
+    """Wait for something to become true, and return it."""
+    end = time.monotonic() + TOO_LONG
+    while not (found := condition()):
+        assert time.monotonic() < end, f"waited in vain: {what}"
+        time.sleep(0.02)
+    return found
 
 
 def database(url: str) -> str:

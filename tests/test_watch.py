@@ -23,7 +23,7 @@ import pytest
 
 import commands
 import jobsdb
-from commands import environment, run, tenant_url
+from commands import TOO_LONG, environment, run, tenant_url, until
 from helpers import BINDIR
 from jobsdb import errors, follow, lines, local, reading
 from jobsdb.follow import Follower
@@ -33,17 +33,7 @@ from world import A, B, move_card, move_job, new_card, new_job, new_task, one
 
 pytestmark = pytest.mark.timeout(120)
 
-TOO_LONG = 30
 Connect = Callable[..., psycopg.Connection]
-
-
-def until(condition: Callable[[], Any], what: str) -> Any:
-    """Wait for something to become true, and return it."""
-    end = time.monotonic() + TOO_LONG
-    while not (found := condition()):
-        assert time.monotonic() < end, f"waited in vain: {what}"
-        time.sleep(0.02)
-    return found
 
 
 class Watching:

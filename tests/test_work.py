@@ -4,7 +4,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from subprocess import Popen
@@ -14,6 +14,7 @@ import psycopg
 import pytest
 
 import commands
+from commands import TOO_LONG, until
 from jobsdb import errors, work
 from jobsdb.local import Server
 from world import counters, new_job, new_task, one, row, rows
@@ -21,7 +22,6 @@ from world import counters, new_job, new_task, one, row, rows
 pytestmark = pytest.mark.timeout(90)
 
 SECRET = "hunter2-s3cret"
-TOO_LONG = 30
 BARRIER = """
 touch $DIR/$JOBSDB_TASK_ID
 for i in $(seq 500); do [ $(ls $DIR | wc -l) -ge 3 ] && exit 0; sleep 0.02; done
@@ -34,15 +34,6 @@ echo $! > $DIR/helper; echo $$ > $DIR/child.new; mv $DIR/child.new $DIR/child
 until [ -e $DIR/go ]; do sleep 0.02; done
 kill $!; echo '{"went": true}'
 """
-
-
-def until(condition: Callable[[], Any], what: str) -> Any:
-    """Wait for something to become true, and return it."""
-    end = time.monotonic() + TOO_LONG
-    while not (found := condition()):
-        assert time.monotonic() < end, f"waited in vain: {what}"
-        time.sleep(0.02)
-    return found
 
 
 def is_running(pid: int) -> bool:

@@ -7,17 +7,14 @@ from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from jobsdb import errors, sqlfiles
+from jobsdb import connect, errors, sqlfiles
 
 if TYPE_CHECKING:
     from jobsdb.connect import Connection
 
 Row = dict[str, Any]
 
-_BEGIN = (
-    "begin isolation level repeatable read read only; set local statement_timeout = 0;"
-    "set local jit = off"
-)
+_AS_OF_NOW = "set transaction isolation level repeatable read; set local jit = off"
 _IS_THERE = "select to_regclass('public.recent_job_activity') is not null"
 _text = cache(sqlfiles.read_text)
 
@@ -25,14 +22,9 @@ _text = cache(sqlfiles.read_text)
 @contextmanager
 def snapshot(conn: Connection) -> Iterator[None]:
     """A read-only transaction in which all answers are of the same moment."""
-    cursor = conn.execute(_BEGIN)
-    while cursor.nextset():
-        pass
-    try:
+    with connect.asking(conn):
+        conn.execute(_AS_OF_NOW)
         yield
-    finally:
-        if not conn.closed:
-            conn.execute("rollback")
 
 
 def ask(conn: Connection, path: str, *values: object) -> list[Row]:
