@@ -186,7 +186,8 @@ BROKEN: list[tuple[str, ...]] = [
         "2160",
         "create or replace view public.recent_job_activity with (security_invoker = true) as"
         " select e.org_id, e.job_id, j.name as job_name, e.entity, e.entity_id, 'x'::text as what,"
-        " e.happened_at, ''::text as who from jobsdb.events as e join public.jobs as j on true",
+        " e.happened_at, ''::text as who, e.id"
+        " from jobsdb.events as e join public.jobs as j on true",
         "public.recent_job_activity missing query",
     ),
     (
