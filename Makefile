@@ -53,7 +53,7 @@ fmt: $(READY)
 
 # What `jobsdb verify` expects, written anew after a change of SQL: read the difference.
 golden: $(READY)
-	$(BIN)/python -m jobsdb.golden
+	$(BIN)/python -m jobsdb.check.golden
 
 # docs/reference/, written anew after a change of SQL, of a comment or of --help.
 docs: $(READY)

@@ -14,7 +14,7 @@ from pathlib import Path
 import psycopg
 
 from jobsdb import local
-from jobsdb.migrate import migrate
+from jobsdb.deploy.migrate import migrate
 
 TENANT = "aaaaaaaa-0000-0000-0000-000000000001"
 SETTINGS = {"shared_buffers": "1GB", "max_wal_size": "8GB", "checkpoint_timeout": "1h"}

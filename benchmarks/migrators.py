@@ -33,9 +33,9 @@ from benchmarks.harness import (
     table,
 )
 from benchmarks.subjects import fetched
-from jobsdb import bundle
+from jobsdb.deploy import bundle
+from jobsdb.deploy.migrate import migrate
 from jobsdb.local import Server
-from jobsdb.migrate import migrate
 
 PAIRS = 9
 YOYO, ALEMBIC = "yoyo-migrations==9.0.0", "alembic==1.20.1"

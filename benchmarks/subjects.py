@@ -27,7 +27,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from benchmarks.harness import TENANT
 from benchmarks.schema import INSERT
-from jobsdb.migrate import migrate
+from jobsdb.deploy.migrate import migrate
 
 PEERS = {
     "procrastinate": "==3.10.0",

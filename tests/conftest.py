@@ -100,7 +100,7 @@ def server_address(server: local.Server) -> SimpleNamespace:
 
 def install(*, host: str, port: int, user: str, dbname: str, **_: object) -> None:
     """Install jobsdb, with the prerequisites that an empty database lacks."""
-    from jobsdb.migrate import migrate
+    from jobsdb.deploy.migrate import migrate
 
     migrate(f"host={host} port={port} user={user} dbname={dbname}", checks=False)
 

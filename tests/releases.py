@@ -20,7 +20,7 @@ from typing import Any
 import psycopg
 
 from commands import catalog
-from jobsdb import bundle, folder
+from jobsdb.deploy import bundle, folder
 from jobsdb.sqlfiles import SqlFile, load, migrations
 
 CHECKOUT = Path(__file__).parent.parent
@@ -142,7 +142,7 @@ def incompatible(old: Interface, new: Interface) -> list[str]:
 if __name__ == "__main__":
     from helpers import new_database
     from jobsdb import local
-    from jobsdb.migrate import migrate
+    from jobsdb.deploy.migrate import migrate
 
     with new_database(local.start()) as address:
         migrate(address)

@@ -15,9 +15,11 @@ import pytest
 import world
 from commands import catalog, database, run, start
 from helpers import SQL, as_role, as_service, as_tenant, new_database, refused
-from jobsdb import adopt, checks, connect, errors, rehearsal, verify
+from jobsdb import connect, errors
+from jobsdb.check import checks, verify
+from jobsdb.deploy import adopt, rehearsal
+from jobsdb.deploy.migrate import Event, Options, migrate
 from jobsdb.local import Server
-from jobsdb.migrate import Event, Options, migrate
 from old_world import HOST, NAMES, ROLES, VARIANTS, A, B, Old, rows
 from world import one, row
 

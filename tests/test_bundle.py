@@ -15,7 +15,8 @@ from psycopg import pq
 
 from commands import catalog, database, differences, run
 from helpers import BINDIR, new_database
-from jobsdb import adoption, bundle, errors, migrate, sqlfiles
+from jobsdb import errors, sqlfiles
+from jobsdb.deploy import adoption, bundle, migrate
 from jobsdb.local import Server
 from test_migrate import FILES, HOST_TABLES, changed, execute, is_untouched, ledger, value
 

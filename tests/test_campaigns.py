@@ -18,8 +18,8 @@ from psycopg.types.json import Jsonb
 
 import world
 from helpers import SOAK, as_anon, as_service, as_tenant, refused
+from jobsdb.deploy.migrate import migrate
 from jobsdb.local import Server
-from jobsdb.migrate import migrate
 from stepping import Stage, open_stage
 from world import FINISHED, UNKNOWN, A, B, column, one, outcome, row, rows
 

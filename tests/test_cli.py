@@ -15,9 +15,10 @@ import pytest
 
 from commands import database, environment, run, start, writes
 from helpers import new_database
-from jobsdb import __version__, connect, errors, local, migrate, render, sqlfiles
+from jobsdb import __version__, connect, errors, local, render, sqlfiles
 from jobsdb import run as running
 from jobsdb.cli import cli
+from jobsdb.deploy import migrate
 from jobsdb.local import Server
 from jobsdb.options import Duration
 
@@ -63,7 +64,7 @@ class TestHelp:
     def test_help_imports_nothing_that_is_not_needed(self) -> None:
         check = (
             "import sys; from jobsdb.cli import main; main(['--help']);"
-            "print({'psycopg', 'rich', 'jobsdb.migrate', 'jobsdb.local'} & set(sys.modules))"
+            "print({'psycopg', 'rich', 'jobsdb.deploy.migrate', 'jobsdb.local'} & set(sys.modules))"
         )
         done = subprocess.run(
             [sys.executable, "-c", check], env=environment(), capture_output=True, text=True

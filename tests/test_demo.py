@@ -17,9 +17,11 @@ import pytest
 import commands
 import stepping
 from helpers import BINDIR, as_tenant, new_database
-from jobsdb import demo, errors, provider, samples, seed, stage, verify
+from jobsdb import errors
+from jobsdb.campaigns import demo, provider, samples, seed, stage
+from jobsdb.check import verify
+from jobsdb.deploy.migrate import migrate
 from jobsdb.local import Server
-from jobsdb.migrate import migrate
 
 HOST = """
 create table public.kanban_cards (

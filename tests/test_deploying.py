@@ -16,9 +16,10 @@ import pytest
 
 from commands import catalog, database, differences, run, start
 from helpers import BINDIR, SOAK, new_database
-from jobsdb import adoption, bundle, connect, errors, local, locks, migrate, rehearsal
+from jobsdb import connect, errors, local
+from jobsdb.deploy import adoption, bundle, locks, migrate, rehearsal
+from jobsdb.deploy.migrate import Options
 from jobsdb.local import Server
-from jobsdb.migrate import Options
 from test_bundle import as_one_extended_statement
 from test_migrate import (
     FILES,

@@ -13,10 +13,11 @@ import pytest
 import world
 from commands import differences, run
 from helpers import BINDIR, SQL
-from jobsdb import catalog, docs, examples, lists, pictures, sqlfiles
+from jobsdb import sqlfiles
 from jobsdb.cli import cli
-from jobsdb.docs import Reference
 from jobsdb.errors import Exit, JobsdbError, Refused
+from jobsdb.learn import catalog, docs, examples, lists, pictures
+from jobsdb.learn.docs import Reference
 
 FOLDER = SQL.parent / "docs" / "reference"
 needs_graphviz = pytest.mark.skipif(

@@ -19,11 +19,12 @@ from psycopg.types.json import Jsonb
 import commands
 import world
 from helpers import BINDIR, SQL, as_tenant, new_database
-from jobsdb import doctor, local
-from jobsdb.checks import Check
-from jobsdb.doctor import Finding
+from jobsdb import local
+from jobsdb.check import doctor
+from jobsdb.check.checks import Check
+from jobsdb.check.doctor import Finding
+from jobsdb.deploy.migrate import migrate
 from jobsdb.local import Server
-from jobsdb.migrate import migrate
 from test_migrate import pgbouncer
 from world import A
 

@@ -9,9 +9,9 @@ import pytest
 import world
 from commands import run
 from helpers import SQL
-from jobsdb import catalog, explain
-from jobsdb.catalog import Catalog
 from jobsdb.errors import Exit, JobsdbError
+from jobsdb.learn import catalog, explain
+from jobsdb.learn.catalog import Catalog
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from commands import catalog, differences, run
-from jobsdb import bundle, errors, folder, migrate, script
+from jobsdb import errors
+from jobsdb.deploy import bundle, folder, migrate, script
 from jobsdb.sqlfiles import SqlFile
 from test_bundle import NAMES, TEXTS, in_one_simple_query, notices, refusal
 from test_migrate import CREATE_NEXT, FILES, MIGRATIONS, NEXT, changed, extra, is_untouched, ledger

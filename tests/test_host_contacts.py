@@ -7,7 +7,7 @@ import psycopg
 import pytest
 
 from helpers import as_tenant, new_database, refused
-from jobsdb import verify
+from jobsdb.check import verify
 from jobsdb.local import Server
 from test_campaigns import BIND, add, campaign, person, plan, reasons, without_a_trace
 from test_host_campaigns import PLAINLY, TWO, deliver, params, report, write

@@ -19,19 +19,11 @@ import pytest
 
 from commands import catalog, database, differences, environment, run, start, writes
 from helpers import new_database
-from jobsdb import (
-    adoption,
-    checks,
-    connect,
-    errors,
-    migrate,
-    preflight,
-    sqlfiles,
-    transaction,
-    wire,
-)
+from jobsdb import connect, errors, sqlfiles, wire
+from jobsdb.check import checks
+from jobsdb.deploy import adoption, migrate, preflight, transaction
+from jobsdb.deploy.migrate import Event
 from jobsdb.local import Server
-from jobsdb.migrate import Event
 
 FILES = sqlfiles.load()
 MIGRATIONS = sqlfiles.migrations(FILES)

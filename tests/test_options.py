@@ -10,9 +10,9 @@ from types import SimpleNamespace
 import pytest
 
 from commands import catalog
-from jobsdb import migrate
 from jobsdb import run as running
 from jobsdb.cli import cli
+from jobsdb.deploy import migrate
 from jobsdb.errors import Exit
 from old_world import Old, rows
 from test_migrate import execute, value

@@ -9,7 +9,8 @@ import pytest
 
 import commands
 from helpers import as_tenant
-from jobsdb import errors, own, samples, seed
+from jobsdb import errors
+from jobsdb.campaigns import own, samples, seed
 from test_seed import contents, one
 from world import column, rows
 

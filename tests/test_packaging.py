@@ -1,5 +1,6 @@
 """What is installed is what is in the checkout: the wheel has the files of sql/, all and only."""
 
+import ast
 import os
 import shutil
 import subprocess
@@ -105,3 +106,14 @@ def test_the_lock_has_everything_that_is_asked_for() -> None:
     lock = (CHECKOUT / "requirements.lock").read_text()
     locked = {line.partition("==")[0] for line in lock.splitlines()}
     assert {name.replace("[binary]", "").split(">")[0].split("=")[0] for name in asked} <= locked
+
+
+def test_every_folder_of_the_command_says_what_its_modules_are() -> None:
+    top = CHECKOUT / "src" / "jobsdb"
+    for folder in {path.parent for path in top.rglob("*.py")} - {top / "commands"}:
+        modules = {path.stem for path in folder.glob("*.py")} - {"__init__", "__main__"}
+        map_of = ast.get_docstring(ast.parse((folder / "__init__.py").read_text())) or ""
+        rows = [line.split("  ")[0] for line in map_of.splitlines() if "  " in line]
+        named = {name.removesuffix("/") for row in rows for name in row.split(", ")}
+        inner = {path.parent.name for path in folder.glob("*/__init__.py")}
+        assert named == modules | inner

@@ -20,8 +20,10 @@ import pytest
 
 from commands import run, tenant_url
 from helpers import new_database
-from jobsdb import errors, page, samples, seed
+from jobsdb import errors
+from jobsdb.campaigns import samples, seed
 from jobsdb.local import Server
+from jobsdb.watching import page
 from world import A, B, column, move_card, new_card, new_job, new_task, one, row
 
 pytestmark = pytest.mark.timeout(180)

@@ -16,22 +16,11 @@ import pytest
 
 from commands import catalog, database, differences, run
 from helpers import BINDIR, new_database
-from jobsdb import (
-    errors,
-    golden,
-    local,
-    locks,
-    migrate,
-    plan,
-    postchecks,
-    rehearsal,
-    sqlfiles,
-    transaction,
-    verify,
-    wire,
-)
+from jobsdb import errors, local, sqlfiles, wire
+from jobsdb.check import golden, verify
+from jobsdb.deploy import locks, migrate, plan, postchecks, rehearsal, transaction
+from jobsdb.deploy.migrate import Options
 from jobsdb.local import Server
-from jobsdb.migrate import Options
 from test_migrate import (
     FILES,
     HOST_TABLES,

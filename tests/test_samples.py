@@ -10,8 +10,10 @@ from psycopg.types.json import Jsonb
 
 import stepping
 from helpers import as_service, as_tenant, new_database
-from jobsdb import errors, samples, seed, verify
-from jobsdb.migrate import migrate
+from jobsdb import errors
+from jobsdb.campaigns import samples, seed
+from jobsdb.check import verify
+from jobsdb.deploy.migrate import migrate
 from test_seed import AMC, MESSY, NAMES, RENEWALS, TEST, A, B, contents, one, without_time
 from world import column, row, rows
 

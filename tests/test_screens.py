@@ -20,9 +20,11 @@ from rich.console import Console
 
 from commands import database, environment
 from helpers import BINDIR, new_database
-from jobsdb import frame, migrate, render, watch
+from jobsdb import render
 from jobsdb.cli import cli
+from jobsdb.deploy import migrate
 from jobsdb.local import Server
+from jobsdb.watching import frame, watch
 from world import move_job, new_card, new_job, new_task
 
 pytestmark = [

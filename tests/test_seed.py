@@ -12,8 +12,9 @@ import pytest
 import commands
 import stepping
 from helpers import as_tenant, new_database
-from jobsdb import errors, local, render, samples, seed
-from jobsdb.migrate import migrate
+from jobsdb import errors, local, render
+from jobsdb.campaigns import samples, seed
+from jobsdb.deploy.migrate import migrate
 
 A, B = samples.ORGANISATIONS.values()
 NAMES = ["amc-q4-followup", "messy-import", "portal-access-audit", "renewal-reminders", "test-job"]

@@ -14,7 +14,7 @@ import pytest
 
 from helpers import BINDIR, as_tenant, new_database
 from jobsdb import local, pgbin
-from jobsdb.migrate import migrate
+from jobsdb.deploy.migrate import migrate
 from stepping import WRONG, Stage, open_stage
 from test_metrics import REFRESH, metrics
 from test_races import CHANGES, JOB_MOVES, OPERATIONS, STATEMENTS

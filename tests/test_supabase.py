@@ -15,8 +15,8 @@ import pytest
 import world
 from helpers import BINDIR, as_anon, as_role, as_service, as_tenant, new_database, refused
 from jobsdb import local
+from jobsdb.deploy.migrate import migrate
 from jobsdb.local import Server
-from jobsdb.migrate import migrate
 from test_contract import EXAMPLE_CARD, EXAMPLE_JOB, EXAMPLE_TASKS, filled
 from test_host_tables import CARD_ROWS, PLAIN, RICH, RUN_ROWS, RUNS, data, is_ours, snapshot
 from world import A, B, column, one, row, rows

@@ -18,9 +18,9 @@ import registries
 from commands import catalog, differences, run
 from door import door
 from helpers import new_database
-from jobsdb import bundle, folder, uninstall
+from jobsdb.deploy import bundle, folder, uninstall
+from jobsdb.deploy.migrate import migrate
 from jobsdb.local import Server
-from jobsdb.migrate import migrate
 from test_folder import LATER, LATEST
 from test_migrate import FILES, ledger, value
 from test_supabase import DATABASE, GRANTS_BY_DEFAULT

@@ -8,7 +8,9 @@ import pytest
 import world
 from commands import catalog, run
 from helpers import refused
-from jobsdb import bundle, migrate, sqlfiles, uninstall, verify
+from jobsdb import sqlfiles
+from jobsdb.check import verify
+from jobsdb.deploy import bundle, migrate, uninstall
 from test_bundle import in_one_simple_query, notices, psql
 from test_host_tables import CARD_ROWS, RICH, RUN_ROWS, RUNS, data
 from test_migrate import changed, execute, value

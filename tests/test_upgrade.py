@@ -8,8 +8,9 @@ import pytest
 
 import world
 from helpers import BINDIR, new_database
-from jobsdb import behaviour, local, pgbin, verify
-from jobsdb.migrate import migrate
+from jobsdb import local, pgbin
+from jobsdb.check import behaviour, verify
+from jobsdb.deploy.migrate import migrate
 from test_verify import fill, not_ok
 
 OLD = Path("/usr/lib/postgresql/15/bin")

@@ -14,7 +14,7 @@ import releases
 import world
 from commands import catalog, differences
 from helpers import BINDIR, as_service, new_database
-from jobsdb import bundle, folder, migrate
+from jobsdb.deploy import bundle, folder, migrate
 from jobsdb.local import Server
 from releases import CHECKOUT, KEPT
 from test_bundle import in_one_simple_query

@@ -20,13 +20,14 @@ import pytest
 import commands
 import world
 from helpers import BINDIR, SQL, new_database
-from jobsdb import behaviour, golden, local, verify
-from jobsdb.checks import Check, Result, load_checks, load_proofs
+from jobsdb import local
+from jobsdb.check import behaviour, golden, verify
+from jobsdb.check.checks import Check, Result, load_checks, load_proofs
+from jobsdb.check.verify import AGAIN
 from jobsdb.cli import main
+from jobsdb.deploy.migrate import migrate
 from jobsdb.errors import Exit, JobsdbError
 from jobsdb.local import Server
-from jobsdb.migrate import migrate
-from jobsdb.verify import AGAIN
 from test_host_tables import ADOPTED
 from test_supabase import CLUSTER, DATABASE, GRANTS_BY_DEFAULT
 from world import A, B
@@ -877,7 +878,7 @@ class TestEveryCheck:
 
 class TestHealthyDatabases:
     def test_expectations_are_those_of_the_present_sql(self, url: str) -> None:
-        """If this fails after a change of sql/: run `python -m jobsdb.golden`, read the diff."""
+        """If this fails after a change of sql/: `make golden`, and read the difference."""
         with psycopg.connect(url, autocommit=True) as conn:
             made = golden.as_text(verify.snapshot(conn))
         assert (SQL / "verify" / "expected.txt").read_text().splitlines() == made.splitlines()

@@ -19,10 +19,11 @@ import pytest
 import commands
 import world
 from helpers import SQL
-from jobsdb import baseline, checks, formats, local, throwaway, verify
-from jobsdb.checks import Check, Finding, Result
+from jobsdb import local
+from jobsdb.check import baseline, checks, formats, throwaway, verify
+from jobsdb.check.checks import Check, Finding, Result
+from jobsdb.deploy.migrate import migrate
 from jobsdb.errors import Exit, JobsdbError, UsageError
-from jobsdb.migrate import migrate
 from test_host_tables import ADOPTED
 
 CHECK = Check("2150", "Every index is as released", "so", "failure", "warning", True, "sql/x", "")

@@ -25,10 +25,11 @@ import commands
 import jobsdb
 from commands import TOO_LONG, environment, run, tenant_url, until
 from helpers import BINDIR
-from jobsdb import errors, follow, lines, local, reading
-from jobsdb.follow import Follower
-from jobsdb.migrate import migrate
-from jobsdb.watch import Rates
+from jobsdb import errors, local
+from jobsdb.deploy.migrate import migrate
+from jobsdb.watching import follow, lines, reading
+from jobsdb.watching.follow import Follower
+from jobsdb.watching.watch import Rates
 from world import A, B, move_card, move_job, new_card, new_job, new_task, one
 
 pytestmark = pytest.mark.timeout(120)

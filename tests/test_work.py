@@ -15,7 +15,8 @@ import pytest
 
 import commands
 from commands import TOO_LONG, until
-from jobsdb import errors, work
+from jobsdb import errors
+from jobsdb.campaigns import work
 from jobsdb.local import Server
 from world import counters, new_job, new_task, one, row, rows
 

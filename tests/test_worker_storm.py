@@ -29,8 +29,9 @@ from psycopg.types.json import Jsonb
 import test_counters
 import test_migrate
 from helpers import BINDIR
-from jobsdb import local, verify
-from jobsdb.migrate import migrate
+from jobsdb import local
+from jobsdb.check import verify
+from jobsdb.deploy.migrate import migrate
 from stepping import WRONG, WRONG_AT_REST, Stage, open_stage
 
 WORKERS, CLIENTS, SNAPSHOTS = 12, 4, 200

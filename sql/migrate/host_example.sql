@@ -1,5 +1,5 @@
 -- A host application's own two tables, as small as they can be: on a database that has them the
--- locks of a deployment are measured (python -m jobsdb.golden).
+-- locks of a deployment are measured (python -m jobsdb.check.golden).
 create table public.kanban_cards (
   id uuid primary key default gen_random_uuid(),
   org_id uuid not null,

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.status import Status
 
-    from jobsdb.transaction import Event
+    from jobsdb.deploy.transaction import Event
 
 STEP_WIDTH = 46
 BAR_WIDTH = 12

@@ -1,3 +1,3 @@
-"""The commands of `jobsdb`: options and help. What they do stands in the modules beside this
-folder, which are imported when they are needed, so that `jobsdb --help` answers at once.
+"""The commands of `jobsdb`: options and help. What they do stands in the folders beside this one,
+which are imported when they are needed, so that `jobsdb --help` answers at once.
 """

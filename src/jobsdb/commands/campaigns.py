@@ -74,7 +74,7 @@ def seed(
       jobsdb seed --scale 1000000
       jobsdb seed --remove
     """
-    from jobsdb import seed as seeding
+    from jobsdb.campaigns import seed as seeding
 
     return seeding.run(
         database,
@@ -145,7 +145,7 @@ def work(
     import os
     import platform
 
-    from jobsdb import work as working
+    from jobsdb.campaigns import work as working
 
     working.Worker(
         command=command,
@@ -175,6 +175,6 @@ def demo(database: str | None) -> int:
       jobsdb demo
       jobsdb demo -d postgresql://localhost/scratch
     """
-    from jobsdb import demo as play
+    from jobsdb.campaigns import demo as play
 
     return play.run(database)

@@ -105,9 +105,10 @@ def migrate(
       jobsdb migrate --adopt --rehearse
       jobsdb migrate --adopt
     """
-    from jobsdb import connect, deployed, plan, rehearsal, render
-    from jobsdb import migrate as migration
-    from jobsdb.migrate import Options
+    from jobsdb import connect, render
+    from jobsdb.deploy import deployed, plan, rehearsal
+    from jobsdb.deploy import migrate as migration
+    from jobsdb.deploy.migrate import Options
 
     refuse_what_means_nothing(_NOT_TOGETHER)
     target = connect.choose(database)
@@ -195,7 +196,7 @@ def verify(
       jobsdb verify --behaviour --format tap
       jobsdb verify --local --with supabase/migrations --format github
     """
-    from jobsdb import verify as verification
+    from jobsdb.check import verify as verification
 
     if local and database is not None:
         raise UsageError("--local has a database of its own, so -d means nothing")
@@ -211,7 +212,7 @@ def verify(
 
 def _stage(application: Path | None) -> AbstractContextManager[str]:
     """The throw-away database of `verify --local`, with every step shown."""
-    from jobsdb import throwaway
+    from jobsdb.check import throwaway
 
     return throwaway.database(application)
 
@@ -231,7 +232,7 @@ def status(database: str | None, as_json: bool) -> Exit:
       jobsdb status --json
     """
     from jobsdb import connect
-    from jobsdb import status as state
+    from jobsdb.deploy import status as state
 
     with connect.open_database(database) as conn:
         return state.run(conn, as_json=as_json)
@@ -269,9 +270,10 @@ def bundle(path: Path | None, supabase: bool, check: bool, uninstall: bool) -> E
         raise click.UsageError("--uninstall stands alone")
     if path is None and not uninstall:
         raise click.MissingParameter(param_hint="'PATH'", param_type="argument")
-    from jobsdb import bundle as bundling
-    from jobsdb import folder, render
-    from jobsdb import uninstall as uninstalling
+    from jobsdb import render
+    from jobsdb.deploy import bundle as bundling
+    from jobsdb.deploy import folder
+    from jobsdb.deploy import uninstall as uninstalling
 
     if path is None:
         click.echo(uninstalling.build(), nl=False)

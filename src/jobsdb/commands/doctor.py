@@ -29,7 +29,7 @@ def doctor(database: str | None, patience: float, as_json: bool) -> Exit:
       jobsdb doctor --json
     """
     from jobsdb import connect
-    from jobsdb import doctor as diagnosis
+    from jobsdb.check import doctor as diagnosis
 
     with connect.open_database(database) as conn:
         return diagnosis.run(conn, patience, as_json=as_json)

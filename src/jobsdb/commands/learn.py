@@ -29,8 +29,9 @@ def explain(word: str, database: str | None, as_json: bool) -> Exit:
       jobsdb explain job_tasks.status
       jobsdb explain review_card --json
     """
-    from jobsdb import catalog, connect, render
-    from jobsdb import explain as explaining
+    from jobsdb import connect, render
+    from jobsdb.learn import catalog
+    from jobsdb.learn import explain as explaining
 
     with connect.open_database(database) as conn:
         found = catalog.read(conn)
@@ -70,8 +71,9 @@ def docs(folder: Path, database: str | None, check: bool) -> Exit:
       jobsdb docs --check
       jobsdb docs -o reference -d postgresql://localhost/scratch
     """
-    from jobsdb import connect, render, throwaway
-    from jobsdb import docs as reference
+    from jobsdb import connect, render
+    from jobsdb.check import throwaway
+    from jobsdb.learn import docs as reference
 
     server = nullcontext(database) if database else throwaway.database()
     with server as url, connect.open_database(url) as conn:

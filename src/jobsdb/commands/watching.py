@@ -39,15 +39,16 @@ def watch(
       jobsdb watch 4f13960c-5763-2c58-1074-41df35179424 --timeout 10min
       jobsdb watch --json | jq 'select(.type == "event")'
     """
-    from jobsdb import lines, render
-    from jobsdb import watch as watching
+    from jobsdb import render
+    from jobsdb.watching import lines
+    from jobsdb.watching import watch as watching
 
     with ExitStack() as stack:
         output: watching.Output
         if as_json:
             output = lines.Documents()
         elif render.is_terminal(stderr=False):
-            from jobsdb.frame import Screen
+            from jobsdb.watching.frame import Screen
 
             output = stack.enter_context(Screen(one=job is not None))
         else:
@@ -74,6 +75,6 @@ def report(job: str, database: str | None, output: Path) -> Exit:
       jobsdb report "Q4 AMC Follow-up Campaign" -o q4.html
       jobsdb report 4f13960c-5763-2c58-1074-41df35179424 -o - > q4.html
     """
-    from jobsdb import page
+    from jobsdb.watching import page
 
     return page.run(database, job, output)
