@@ -145,7 +145,7 @@ class TestExitCodes:
         import shutil
 
         package = tmp_path / "jobsdb"
-        shutil.copytree(Path(migrate.__file__).parent, package)
+        shutil.copytree(Path(sqlfiles.__file__).parent, package)
         shutil.copytree(sqlfiles.sql_root(), package / "sql")
         order = package / "sql" / "order.txt"
         order.write_text(f"{order.read_text()}\nviews/broken.sql\n")
