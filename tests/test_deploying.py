@@ -131,7 +131,7 @@ class TestKilling:
         after = [self.is_installed(victims, dice, victim) for _ in range(rounds)]
         print(f"{victim}: {sum(after)} of {rounds} killed after the commit")
 
-    @pytest.mark.parametrize("victim", ["command", "backend"])
+    @pytest.mark.parametrize("victim", ["command", "backend", "server"])
     def test_it_leaves_before_or_after_through_a_transaction_pooler(
         self, victims: Victims, scale: float, seed: int, data_root: Path, victim: str
     ) -> None:
