@@ -3,6 +3,8 @@
 import importlib.util
 import os
 import pwd
+import random
+import shlex
 import shutil
 import signal
 import subprocess
@@ -210,6 +212,52 @@ def test_a_first_start_killed_at_any_moment_leaves_no_trace(
         process.communicate()
         assert ask(start(), "select 1") == 1
         assert not list(data_root.glob("s/data.new-*"))
+
+
+def test_starts_killed_at_any_moment_are_taken_up_by_the_next(
+    start: Callable[..., Server], data_root: Path, scale: float, seed: int
+) -> None:
+    """What a killed command has started goes on: nobody ends it, or starts another beside it."""
+    dice = random.Random(f"{seed} killed starts")
+    start()
+    local.stop("s", data_root)
+    began = time.monotonic()
+    start()
+    takes = time.monotonic() - began + 0.1  # and Python's own start
+    for _ in range(round(200 * scale)):
+        local.stop("s", data_root)
+        process = script("start()", data_root)
+        time.sleep(dice.uniform(0, 1.5) * takes)
+        process.kill()
+        process.communicate()
+        assert ask(start(), "select 1") == 1
+
+
+def test_a_start_that_has_no_pid_file_yet_is_waited_for(
+    start: Callable[..., Server], data_root: Path
+) -> None:
+    first = start()
+    argv = Path(f"/proc/{first.pid}/cmdline").read_text().rstrip("\0").split("\0")
+    owner = first.data.stat()
+    local.stop("s", data_root)
+    left = subprocess.Popen(
+        [Path(argv[0]).with_name("pg_ctl"), "-D", first.data, "-o", shlex.join(argv[3:]), "start"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        user=owner.st_uid,
+        group=owner.st_gid,
+    )
+    left.send_signal(signal.SIGSTOP)
+    process = script("print(start().pid)", data_root)
+    try:
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(1)
+    finally:
+        left.send_signal(signal.SIGCONT)
+    assert left.wait(60) == 0
+    server = local.status("s", data_root)
+    assert server is not None
+    assert int(output(process)) == server.pid
 
 
 def test_an_initdb_cut_short_is_not_taken_for_a_cluster(

@@ -40,6 +40,7 @@ from jobsdb.pgbin import (
     own_folder,
     run,
 )
+from jobsdb.postmaster import is_postmaster, is_starting, live_pidfile
 
 __all__ = ["LocalServerError", "Server", "start", "status", "stop"]
 
@@ -85,6 +86,11 @@ def start(
         if server := _wait_until_ready(name, data):
             return server
         account = choose_account(home)
+        socket_dir = _socket_dir(home, account)
+        # A killed postmaster leaves these. PostgreSQL itself would refuse to start while nobody has
+        # reaped that process (as in most containers), because a zombie still answers signal 0.
+        for leftover in data / "postmaster.pid", *socket_dir.glob(".s.PGSQL.*"):
+            leftover.unlink(missing_ok=True)
         binaries, major = find_binaries(root, data, account, bindir)
         own_folder(home, account)
         if account is not None and run(account, "test", "-w", home).returncode != 0:
@@ -92,14 +98,9 @@ def start(
                 f'the account "{account.pw_name}", as which PostgreSQL runs, cannot reach {home}',
                 "Set JOBSDB_HOME to a folder that every account may enter.",
             )
-        socket_dir = _socket_dir(home, account)
         own_folder(socket_dir, account)
         if not data.exists():
             _initdb(home, account, binaries, major)
-        # A killed postmaster leaves these. PostgreSQL itself would refuse to start while nobody has
-        # reaped that process (as in most containers), because a zombie still answers signal 0.
-        for leftover in data / "postmaster.pid", *socket_dir.glob(".s.PGSQL.*"):
-            leftover.unlink(missing_ok=True)
         _launch(home, account, binaries, socket_dir, settings or {})
         if server := _wait_until_ready(name, data):
             return server
@@ -113,13 +114,13 @@ def stop(name: str = "default", data_root: Path | None = None) -> bool:
     """
     with _changing(name, data_root) as (_, home):
         data = home / "data"
-        if (pidfile := _live_pidfile(data)) is None:
+        if (pidfile := live_pidfile(data)) is None:
             return False
         pid = int(pidfile[0])
         os.kill(pid, signal.SIGINT)  # PostgreSQL's "fast" shutdown
         stuck = f'the server "{name}" (process {pid}) does not stop'
         for _ in _patiently(PATIENCE_S, stuck, f"Read {home}/server.log."):
-            if not _is_postmaster(pid, data):
+            if not is_postmaster(pid, data):
                 break
         return True
 
@@ -128,7 +129,7 @@ def status(name: str = "default", data_root: Path | None = None) -> Server | Non
     """Return the server ``name`` when it accepts connections, else None. Changes nothing."""
     data = folders(name, data_root)[1] / "data"
     try:
-        pidfile = _live_pidfile(data)
+        pidfile = live_pidfile(data)
     except OSError as error:
         raise LocalServerError(
             f"cannot look into {data}: {error.strerror}",
@@ -237,35 +238,12 @@ def _launch(
         if done.returncode == 0:
             return
         told = log.read_bytes()[told_before:].decode(errors="replace") if log.exists() else ""
+        if 'lock file "postmaster.pid" already exists' in told:
+            return  # that of a killed command was quicker: the caller waits for it
         if "pre-existing shared memory block" not in told:  # PostgreSQL's own interlock
             raise LocalServerError(
                 f"PostgreSQL did not start: {cause(told or done.stderr)}", f"Read {log}."
             )
-
-
-def _live_pidfile(data: Path) -> list[str] | None:
-    """Return the lines of ``postmaster.pid`` when the postmaster it names is alive."""
-    try:
-        lines = (data / "postmaster.pid").read_text().splitlines()
-    except FileNotFoundError:
-        return None
-    alive = bool(lines) and lines[0].isdigit() and _is_postmaster(int(lines[0]), data)
-    return lines if alive else None
-
-
-def _is_postmaster(pid: int, data: Path) -> bool:
-    """Tell whether a process is the living postmaster of a data folder.
-
-    By its command line, which everybody may read: a zombie has none, and a later process of the
-    same number has another. (Root in a container may not even look up its working folder.)
-    """
-    if Path("/proc/self/cmdline").exists():
-        try:
-            return os.fsencode(data) in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-        except OSError:
-            return False
-    shown = run(None, "ps", "-ww", "-o", "stat=,command=", "-p", str(pid)).stdout.strip()
-    return str(data) in shown and not shown.startswith("Z")
 
 
 def _ready(name: str, data: Path, pidfile: list[str]) -> Server | None:
@@ -287,14 +265,15 @@ def _ready(name: str, data: Path, pidfile: list[str]) -> Server | None:
 
 
 def _wait_until_ready(name: str, data: Path) -> Server | None:
-    """Return the server once it accepts connections; None when no postmaster lives.
+    """Return the server once it accepts connections; None when there is none to come.
 
     One that is starting or stopping was left by a command that was killed meanwhile.
     """
     stuck = f'the server "{name}" is neither ready nor gone after {PATIENCE_S} seconds'
     for _ in _patiently(PATIENCE_S, stuck, f"Read {data.parent}/server.log, or stop it."):
-        if (pidfile := _live_pidfile(data)) is None:
+        if pidfile := live_pidfile(data):
+            if server := _ready(name, data, pidfile):
+                return server
+        elif not is_starting(data):
             return None
-        if server := _ready(name, data, pidfile):
-            return server
     return None
