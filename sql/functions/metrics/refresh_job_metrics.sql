@@ -1,8 +1,8 @@
 -- bundle 3
 -- One at a time: whoever holds the guard row works, others are told the time of the present data.
--- The long part comes first and takes no lock anybody waits for; then, quickly, comes what is left
--- to whoever has time: adding up what tasks have done, freezing finished jobs, folding deltas,
--- skipping rows of closed jobs, missed steps.
+-- The long part comes first and takes no lock anybody waits for: what tasks of open jobs have done
+-- is added up once, then the view reads the sums. Quickly comes what is left to whoever has time:
+-- adding up and freezing finished jobs, folding deltas, skipping rows of closed jobs, missed steps.
 create or replace function public.refresh_job_metrics()
 returns timestamptz
 language plpgsql
@@ -20,8 +20,9 @@ begin
     return (select r.refreshed_at from jobsdb.metrics_refresh as r);
   end if;
 
+  perform jobsdb.fold_moves(of_finished_jobs => false);
   refresh materialized view concurrently jobsdb.job_metrics_mv;
-  perform jobsdb.fold_moves();
+  perform jobsdb.fold_moves(of_finished_jobs => true);
 
   -- Also those whose last changes are not folded yet.
   for v_job in
