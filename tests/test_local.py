@@ -233,8 +233,9 @@ def test_starts_killed_at_any_moment_are_taken_up_by_the_next(
         assert ask(start(), "select 1") == 1
 
 
-def test_a_start_that_has_no_pid_file_yet_is_waited_for(
-    start: Callable[..., Server], data_root: Path
+@pytest.mark.parametrize("call", ["start().pid", "local.stop('s', root)"], ids=["start", "stop"])
+def test_a_server_that_has_no_pid_file_yet_is_waited_for(
+    start: Callable[..., Server], data_root: Path, call: str
 ) -> None:
     first = start()
     argv = Path(f"/proc/{first.pid}/cmdline").read_text().rstrip("\0").split("\0")
@@ -248,16 +249,17 @@ def test_a_start_that_has_no_pid_file_yet_is_waited_for(
         group=owner.st_gid,
     )
     left.send_signal(signal.SIGSTOP)
-    process = script("print(start().pid)", data_root)
+    process = script(f"print({call})", data_root)
     try:
         with pytest.raises(subprocess.TimeoutExpired):
             process.wait(1)
     finally:
         left.send_signal(signal.SIGCONT)
-    assert left.wait(60) == 0
+    left.wait(60)
+    told = output(process)
     server = local.status("s", data_root)
-    assert server is not None
-    assert int(output(process)) == server.pid
+    assert (server is None) is ("stop" in call)
+    assert told == (str(server.pid) if server else "True")
 
 
 def test_an_initdb_cut_short_is_not_taken_for_a_cluster(

@@ -40,7 +40,7 @@ from jobsdb.pgbin import (
     own_folder,
     run,
 )
-from jobsdb.postmaster import is_postmaster, is_starting, live_pidfile
+from jobsdb.postmaster import is_at_work, live_pidfile
 
 __all__ = ["LocalServerError", "Server", "start", "status", "stop"]
 
@@ -114,15 +114,15 @@ def stop(name: str = "default", data_root: Path | None = None) -> bool:
     """
     with _changing(name, data_root) as (_, home):
         data = home / "data"
-        if (pidfile := live_pidfile(data)) is None:
-            return False
-        pid = int(pidfile[0])
-        os.kill(pid, signal.SIGINT)  # PostgreSQL's "fast" shutdown
-        stuck = f'the server "{name}" (process {pid}) does not stop'
+        stuck = f'the server "{name}" does not stop'
+        asked = None
         for _ in _patiently(PATIENCE_S, stuck, f"Read {home}/server.log."):
-            if not is_postmaster(pid, data):
+            if asked is None and (pidfile := live_pidfile(data)):
+                asked = int(pidfile[0])
+                os.kill(asked, signal.SIGINT)  # PostgreSQL's "fast" shutdown
+            elif not is_at_work(data):  # a killed command may have left one
                 break
-        return True
+        return asked is not None
 
 
 def status(name: str = "default", data_root: Path | None = None) -> Server | None:
@@ -274,6 +274,6 @@ def _wait_until_ready(name: str, data: Path) -> Server | None:
         if pidfile := live_pidfile(data):
             if server := _ready(name, data, pidfile):
                 return server
-        elif not is_starting(data):
+        elif not is_at_work(data):
             return None
     return None

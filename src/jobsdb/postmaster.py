@@ -21,20 +21,15 @@ def live_pidfile(data: Path) -> list[str] | None:
         lines = (data / "postmaster.pid").read_text().splitlines()
     except FileNotFoundError:
         return None
-    alive = bool(lines) and lines[0].isdigit() and is_postmaster(int(lines[0]), data)
+    alive = bool(lines) and lines[0].isdigit() and any(_programs(data, lines[0]))
     return lines if alive else None
 
 
-def is_postmaster(pid: int, data: Path) -> bool:
-    """Tell whether a process is the living postmaster of a data folder."""
-    return any(_programs(data, str(pid)))
-
-
-def is_starting(data: Path) -> bool:
+def is_at_work(data: Path) -> bool:
     """Tell whether a pg_ctl or a postmaster is at work on a data folder, with a pid file or not.
 
-    The one of a killed command goes on: whoever starts another beside it, or removes the pid file
-    it is about to write, ends both.
+    That of a killed command goes on: whoever starts another beside it, or removes the pid file it
+    is about to write, ends both.
     """
     return not {"pg_ctl", "postgres"}.isdisjoint(_programs(data))
 
