@@ -233,6 +233,7 @@ def test_starts_killed_at_any_moment_are_taken_up_by_the_next(
         assert ask(start(), "select 1") == 1
 
 
+@linux
 @pytest.mark.parametrize("call", ["start().pid", "local.stop('s', root)"], ids=["start", "stop"])
 def test_a_server_that_has_no_pid_file_yet_is_waited_for(
     start: Callable[..., Server], data_root: Path, call: str
