@@ -1008,6 +1008,18 @@ def test_what_is_unknown_in_a_finished_job_is_listed_and_not_sent_again(
     assert blockers(tx, job) == {}
 
 
+def test_what_is_unknown_is_not_sent_again_to_whom_has_been_suppressed_since(
+    tx: psycopg.Connection,
+) -> None:
+    send = send_of(tx, brought(tx, "unknown"))
+    tx.execute(SUPPRESS.format("domain", "example.com"), {"org": A})
+    said = f'send "{send["id"]}" cannot be sent again: its recipient is suppressed'
+    with as_tenant(tx, A), refused(tx, "JB060", said):
+        tx.execute(RESOLVE, [send["id"], "resend", None])
+    with as_tenant(tx, A):
+        assert one(tx, RESOLVE, send["id"], "cancel", None) == "cancel"
+
+
 # ------------------------------------------------------------------------------------------ events
 
 GOES_ON = ("active", None, 1)

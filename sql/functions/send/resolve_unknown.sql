@@ -64,6 +64,16 @@ begin
         format('send "%s" cannot be sent again', v_send.id)
       );
     end if;
+    -- The gate would not let it out; here a person can be told.
+    if jobsdb.is_suppressed(v_send.org_id, v_send.recipient) then
+      raise exception using
+        errcode = 'JB060',
+        message = format(
+          'send "%s" cannot be sent again: its recipient is suppressed', v_send.id
+        ),
+        detail = 'The address or its domain is suppressed for the organisation or for all.',
+        hint = 'Decide delivered or cancel.';
+    end if;
   end if;
 
   update jobsdb.sends as s
@@ -124,5 +134,5 @@ comment on function public.resolve_unknown(bigint, text, uuid) is
 'A person decides about a send of which nobody knows whether it went out: its worker died while the provider was asked.
 Units:   decision delivered (it was sent), resend or cancel; reviewer: who decides, for the service role; others are auth.uid().
 Returns: the decision.
-Errors:  JB003 nobody decides; JB011 no such decision; JB020 not found or not yours; JB030 it is not unknown; JB040 resend, but its job is finished.
+Errors:  JB003 nobody decides; JB011 no such decision; JB020 not found or not yours; JB030 it is not unknown; JB040 resend, but its job is finished; JB060 resend, but its recipient is suppressed.
 Source:  sql/functions/send/resolve_unknown.sql';
