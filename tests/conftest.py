@@ -3,6 +3,7 @@
 import os
 import random
 import shutil
+import signal
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -16,6 +17,9 @@ from pytest_postgresql import factories
 import world
 from helpers import BINDIR, SOAK, new_database
 from jobsdb import local
+
+# Whoever starts the tests in the background ignores Ctrl-C, and what the tests start inherits that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOM = 4 << 30  # bytes that must be free in memory for the data to go there
 FAST_AND_FORGETFUL = {

@@ -14,7 +14,7 @@ def _fetched(folder: Path, *command: str | Path) -> Path:
     if not done.exists():
         folder.mkdir(parents=True, exist_ok=True)
         try:
-            subprocess.run(command, check=True, capture_output=True, text=True, timeout=240)
+            subprocess.run(command, check=True, capture_output=True, text=True, timeout=120)
         except (OSError, subprocess.SubprocessError) as error:
             told = (getattr(error, "stderr", "") or str(error)).strip().splitlines()
             if os.environ.get("JOBSDB_TEST_FETCH") == "must":

@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from typing import Any
 from uuid import UUID, uuid4
@@ -12,6 +12,8 @@ import psycopg
 
 WAITS = 0.2
 """Seconds a lock must have been awaited to count as waiting: counters give up after 0.05."""
+ENDS = 2
+"""Seconds in which a statement ends that waits for nobody: a busy machine takes its time."""
 TOO_LONG = 15
 
 # What the rows say. In a failed or cancelled job no task is open, whatever its row still says.
@@ -229,6 +231,10 @@ class Step:
             time.sleep(0.002)
         self.rows_or_error()
         return False
+
+    def ends(self) -> bool:
+        """Return True as soon as the statement has ended, while everybody else stands still."""
+        return bool(wait([self.future], ENDS).done)
 
     def rows_or_error(self) -> list[tuple[Any, ...]] | psycopg.Error:
         """Return what has come of the statement; one that does not end is a failure."""

@@ -218,7 +218,7 @@ def test_a_completion_in_flight_counts_as_done(stage: Stage) -> None:
     agent.begin("repeatable read")
     agent.run(CHANGES["complete"], names)
     cancel = person.start(JOB_MOVES["cancel"], names)
-    assert not cancel.waits()
+    assert cancel.ends()
     assert cancel.rows() == [("cancelled",)]
     stage.look()
     progress = PROGRESS + ", pending, running from public.get_job_progress(%(job)s)"
@@ -256,7 +256,7 @@ def test_a_cancel_of_a_large_job_leaves_no_live_task(stage: Stage) -> None:
     )
     names |= {f"left{n}": task for n, (task,) in enumerate(left)}
     complete = agent.start(TASK.format("done", "left0"), names)
-    assert not complete.waits(), "what ends work waits for nobody"
+    assert complete.ends(), "what ends work waits for nobody"
     claim = other.start(TASK.format("running", "left1"), names)
     assert claim.waits(), "what brings work to life waits for whoever is closing the job"
     assert person.end() == "ok"
@@ -314,12 +314,12 @@ def test_a_step_planned_while_the_one_before_it_ends_becomes_ready(
     b.begin()
     a.run(statements[first], names)
     other = b.start(statements["complete" if first == "plan" else "plan"], names)
-    assert not other.waits(), "neither waits for the other"
+    assert other.ends(), "neither waits for the other"
     assert other.outcome() == "ok"
     stage.look()
     for who in order:
         end = (a if who == "a" else b).start("commit")
-        assert not end.waits()
+        assert end.ends()
         assert end.outcome() == "ok"
         stage.look()
     stage.rest()
@@ -382,7 +382,7 @@ def test_counters_wait_for_nobody(stage: Stage) -> None:
         holder.run(HOLD.format("jobs", "job"), names)
         role = "service_role" if name in OPERATIONS else "authenticated"
         change = agent[role].start(STATEMENTS[name], names)
-        assert not change.waits(), f"{name} waits for the holder of the job"
+        assert change.ends(), f"{name} waits for the holder of the job"
         assert change.outcome() == "ok", name
         stage.look()
         holder.end()
@@ -401,7 +401,7 @@ def test_a_bulk_change_stops_no_single_one(stage: Stage) -> None:
     bulk.run("update public.job_tasks set status = 'done' where step > 10")
     for name in ("complete", "retry", "add", "approve", "show"):
         change = agent.start(STATEMENTS[name], names)
-        assert not change.waits(), f"{name} waits for the bulk change"
+        assert change.ends(), f"{name} waits for the bulk change"
         assert change.outcome() == "ok"
         stage.look()
     assert bulk.end() == "ok"
@@ -526,7 +526,7 @@ def test_a_second_refresh_does_not_wait_for_the_first(stage: Stage, slow: Sessio
     assert first.waits()
     since = stage.watch.execute("select refreshed_at from jobsdb.metrics_refresh").fetchone()
     second = two.start("select public.refresh_job_metrics()")
-    assert not second.waits()
+    assert second.ends()
     assert second.rows() == [since]
     slow.end("rollback")
     assert first.outcome() == "ok"
@@ -576,7 +576,7 @@ def test_nobody_waits_for_a_refresh(stage: Stage, slow: Session) -> None:
         (TASK.format("skipped", "running"), closed),
     ):
         step = agent.start(statement, ids)
-        assert not step.waits(), f"waits for the refresh: {statement}"
+        assert step.ends(), f"waits for the refresh: {statement}"
         assert step.outcome() == "ok"
         stage.look()
     slow.end("rollback")
@@ -592,7 +592,7 @@ def test_a_finished_job_can_be_deleted_during_a_refresh(stage: Stage, end: str) 
     operator.begin()
     operator.run("select from public.jobs where id = %(job)s for update", names)
     refresh = other.start(REFRESH)
-    assert not refresh.waits()
+    assert refresh.ends()
     assert refresh.outcome() == "ok"
     assert operator.attempt(OPERATIONS["delete job"], names) == "ok"
     assert operator.end() == "ok"
@@ -611,7 +611,7 @@ def test_a_refresh_does_not_wait_for_whoever_deletes_a_job_with_missed_steps(sta
     operator.begin()
     operator.run("select from public.jobs where id = %(job)s for update", names)
     refresh = stage.session("service_role").start(REFRESH)
-    assert not refresh.waits()
+    assert refresh.ends()
     assert refresh.outcome() == "ok"
     assert operator.attempt(OPERATIONS["delete job"], names) == "ok"
     assert operator.end() == "ok"

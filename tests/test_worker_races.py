@@ -137,7 +137,7 @@ def test_no_two_claims_get_the_same_task(stage: Stage, first: str, second: str) 
     a.begin()
     mine = a.run(CLAIMS[first])
     claim = b.start(CLAIMS[second])
-    assert not claim.waits()
+    assert claim.ends()
     theirs = claim.rows()
     assert mine
     assert theirs
@@ -155,7 +155,7 @@ def test_the_last_task_is_claimed_once(stage: Stage, way: str, end: str) -> None
     a.begin()
     mine = a.run(CLAIMS[way])
     claim = b.start(CLAIMS[way])
-    assert not claim.waits()
+    assert claim.ends()
     assert claim.rows() == []
     assert a.end(end) == "ok"
     later = b.run(CLAIMS[way])
@@ -213,7 +213,7 @@ def test_who_comes_before_the_rescue_wins(stage: Stage, call: str, end: str) -> 
     late.begin()
     assert verdict(late.run(CALLS[call], held)) == "ok"
     claim = other.start(CLAIM)
-    assert not claim.waits()
+    assert claim.ends()
     assert claim.rows() == []
     assert late.end(end) == "ok"
     if end == "commit":
@@ -249,7 +249,7 @@ def test_of_two_ticks_each_does_its_part(stage: Stage, end: str) -> None:
     a.begin()
     assert a.run(TICK) == [(2,)]
     tick = b.start(TICK)
-    assert not tick.waits()
+    assert tick.ends()
     assert tick.rows() == [(0,)]
     assert a.end(end) == "ok"
     assert b.run(TICK) == [(0 if end == "commit" else 2,)]
@@ -341,7 +341,7 @@ def test_the_end_of_a_task_the_cancel_has_not_reached_counts(
     person.begin()
     person.run(CANCEL, names)
     step = worker.start(CALLS[call], held)
-    assert not step.waits()
+    assert step.ends()
     assert verdict(step.rows()) == "ok"
     stage.look()
     assert person.end(end) == "ok"
@@ -381,7 +381,7 @@ def test_a_claim_in_flight_under_a_cancel_leaves_a_straggler_that_is_skipped(
     worker.begin()
     held = hold(worker, names, CLAIMS[way])
     cancel = person.start(CANCEL, names)
-    assert not cancel.waits(), "no status change waits for a task"
+    assert cancel.ends(), "no status change waits for a task"
     assert cancel.rows() == [("cancelled",)]
     stage.look()
     assert worker.end() == "ok"
@@ -405,7 +405,7 @@ def test_a_rescue_in_flight_under_a_cancel_revives_nothing(stage: Stage) -> None
     worker.begin()
     assert worker.run(TICK) == [(1,)]
     cancel = person.start(CANCEL, names)
-    assert not cancel.waits()
+    assert cancel.ends()
     assert cancel.rows() == [("cancelled",)]
     assert worker.end() == "ok"
     assert worker.run(CLAIM) == []
@@ -438,7 +438,7 @@ def test_a_call_under_a_pause_waits_for_nobody_and_counts(stage: Stage, call: st
     person.begin()
     person.run(PAUSE, names)
     step = worker.start(CALLS[call], held)
-    assert not step.waits()
+    assert step.ends()
     assert verdict(step.rows()) == "ok", "the pause is not there yet"
     stage.look()
     assert person.end() == "ok"
@@ -456,7 +456,7 @@ def test_a_pause_waits_for_no_claim(stage: Stage, way: str, end: str) -> None:
     worker.begin()
     held = hold(worker, names, CLAIMS[way])
     pause = person.start(PAUSE, names)
-    assert not pause.waits()
+    assert pause.ends()
     assert pause.outcome() == "ok"
     assert worker.end(end) == "ok"
     assert worker.run(CLAIMS[way]) == []
@@ -475,7 +475,7 @@ def test_a_claim_waits_for_no_pause(stage: Stage, way: str, end: str) -> None:
     person.begin()
     person.run(PAUSE, names)
     claim = worker.start(CLAIMS[way])
-    assert not claim.waits()
+    assert claim.ends()
     held = claim.rows()
     assert held, "the pause is not there yet"
     assert person.end(end) == "ok"
@@ -499,7 +499,7 @@ def test_a_late_call_under_a_retry_is_revoked(stage: Stage, call: str, end: str)
     operator.begin()
     assert operator.run(RETRY, names) == [(1,)]
     step = worker.start(CALLS[call], held)
-    assert not step.waits(), "the task is in error already: there is nothing to wait for"
+    assert step.ends(), "the task is in error already: there is nothing to wait for"
     assert verdict(step.rows()) == "revoked"
     assert operator.end(end) == "ok"
     assert verdict(worker.run(CALLS[call], held)) == "revoked"
@@ -517,7 +517,7 @@ def test_a_retry_does_not_wait_for_whoever_is_just_failing(stage: Stage, end: st
     worker.begin()
     worker.run(ENDS["give up"], second)
     retry = operator.start(RETRY, names)
-    assert not retry.waits()
+    assert retry.ends()
     assert retry.rows() == [(1,)]
     assert worker.end(end) == "ok"
     assert operator.run(RETRY, names) == [(int(end == "commit"),)]
@@ -531,7 +531,7 @@ def test_of_two_retries_one_counts(stage: Stage, end: str) -> None:
     a.begin()
     assert a.run(RETRY, names) == [(1,)]
     retry = b.start(RETRY, names)
-    assert not retry.waits()
+    assert retry.ends()
     assert retry.rows() == [(0,)]
     assert a.end(end) == "ok"
     assert b.run(RETRY, names) == [(int(end == "rollback"),)]
@@ -581,7 +581,7 @@ def test_a_claim_leaves_what_plain_sql_is_changing(stage: Stage, way: str) -> No
     person.begin()
     person.run("update public.job_tasks set status = 'skipped' where id = %s", [first])
     claim = worker.start(CLAIMS[way])
-    assert not claim.waits()
+    assert claim.ends()
     assert [t for t, _ in claim.rows()] == [first + 1]
     assert person.end() == "ok"
     assert worker.run(CLAIMS[way]) == []
@@ -640,7 +640,7 @@ def test_two_claimers_never_exceed_a_limit(
     a.begin()
     assert len(a.run(CLAIMS[way])) == 1
     claim = b.start(CLAIMS[way])
-    assert not claim.waits(), "whoever finds the limit taken goes on"
+    assert claim.ends(), "whoever finds the limit taken goes on"
     assert claim.rows() == []
     assert a.end(end) == "ok"
     assert len(b.run(CLAIMS[way])) == (0 if end == "commit" else 1)
@@ -658,7 +658,7 @@ def test_a_limit_that_is_taken_leaves_the_work_of_others(stage: Stage) -> None:
     assert a.run(for_org, limited) == [(limited["job"],)]
     for _ in range(2):
         claim = b.start("select job_id from public.claim_tasks('w')")
-        assert not claim.waits()
+        assert claim.ends()
         assert claim.rows() == [(free["job"],)]
     assert b.run(CLAIM) == []
 
@@ -699,7 +699,7 @@ def test_two_ends_of_a_fan_in_release_their_successor(
     skip = "update public.job_tasks set status = 'skipped' where id = any(%(ids)s)"
     a.run(skip if call == "skip" else ENDS[call], first)
     other = b.start(ENDS["complete"], second)
-    assert not other.waits()
+    assert other.ends()
     assert verdict(other.rows()) == "ok"
     for session in (b, a) if last == "a" else (a, b):
         assert session.end() == "ok"
@@ -731,7 +731,7 @@ def test_a_claim_waits_for_nobody(stage: Stage, what: str, way: str) -> None:
         holder.run(HOLDS[what], names)
     statement = ENDS["next"].replace("verdicts", "id, lease_token").replace("follow_up", "research")
     claim = worker.start(statement if way == "next" else CLAIMS[way], names)
-    assert not claim.waits()
+    assert claim.ends()
     expected = names["task"] + (what == "the task")
     assert claim.rows()[0][0] == expected
     stage.look()
@@ -879,7 +879,7 @@ def test_nobody_waits_for_a_claimer(stage: Stage, way: str) -> None:
         claimer.run(CLAIMS[way])
         role = "authenticated" if name in (*OPERATOR, "pause", "cancel") else "service_role"
         step = agents[role].start(statement, names)
-        assert not step.waits(), f"{name} waits for a claimer"
+        assert step.ends(), f"{name} waits for a claimer"
         assert step.outcome() == "ok", name
         stage.look()
         assert claimer.end() == "ok"
@@ -917,7 +917,7 @@ def test_an_urgent_task_that_comes_while_the_mark_is_moved_is_found(stage: Stage
         " values (%(job)s, 7, 'research', '{}', 3) returning id",
         names,
     )
-    assert not step.waits()
+    assert step.ends()
     ((urgent,),) = step.rows()
     assert mover.end() == "ok"
     found = [worker.run(CLAIMS["fast"])[0][0] for _ in range(4)]
