@@ -30,8 +30,9 @@ exit 1
 """
 # Says that it is there, starts a process of its own, and ends when it may.
 WAITS = """
-(trap 'touch $DIR/told; exit' TERM; while :; do sleep 0.05; done) &
-echo $! > $DIR/helper; echo $$ > $DIR/child.new; mv $DIR/child.new $DIR/child
+(trap 'touch $DIR/told; exit' TERM; touch $DIR/listens; while :; do sleep 0.05; done) &
+echo $! > $DIR/helper; until [ -e $DIR/listens ]; do sleep 0.02; done
+echo $$ > $DIR/child.new; mv $DIR/child.new $DIR/child
 until [ -e $DIR/go ]; do sleep 0.02; done
 kill $!; echo '{"went": true}'
 """
