@@ -20,7 +20,7 @@ import pytest
 
 import jobsdb
 from helpers import BINDIR
-from jobsdb import local
+from jobsdb import local, postmaster
 from jobsdb.local import LocalServerError, Server
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root drops to another account")
@@ -231,6 +231,19 @@ def test_starts_killed_at_any_moment_are_taken_up_by_the_next(
         process.kill()
         process.communicate()
         assert ask(start(), "select 1") == 1
+
+
+@pytest.mark.parametrize("proc", ["/proc", "/nowhere"], ids=["by /proc", "by ps"])
+def test_who_is_at_work_is_known_by_command_lines(
+    start: Callable[..., Server], data_root: Path, monkeypatch: pytest.MonkeyPatch, proc: str
+) -> None:
+    server = start()
+    monkeypatch.setattr(postmaster, "PROC", Path(proc))
+    assert postmaster.live_pidfile(server.data)[0] == str(server.pid)
+    assert postmaster.is_at_work(server.data)
+    assert not postmaster.is_at_work(data_root / "t" / "data")
+    local.stop("s", data_root)
+    assert not postmaster.is_at_work(server.data)
 
 
 @linux
