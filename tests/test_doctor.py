@@ -347,18 +347,18 @@ class TestTheServer:
         assert found(home) == []
 
     def test_that_is_a_replica_takes_no_changes(self, scratch: Path) -> None:
-        server = local.start("standby", None, BINDIR, scratch)
-        local.stop("standby", scratch)
+        server = local.start("in-recovery", None, BINDIR, scratch)
+        local.stop("in-recovery", scratch)
         signal = server.data / "standby.signal"
         signal.touch()
         try:
-            url = local.start("standby", None, BINDIR, scratch).url()
+            url = local.start("in-recovery", None, BINDIR, scratch).url()
             finding = only(found(url), "6010")
             assert finding.state == "bad"
             assert finding.sentence.endswith("on a read replica: nothing can be changed here")
             assert finding.remedy == "Connect to the primary server."
         finally:
-            local.stop("standby", scratch)
+            local.stop("in-recovery", scratch)
 
     def test_has_pg_cron_or_not(self, home: str) -> None:
         with psycopg.connect(home, autocommit=True) as conn:
