@@ -20,6 +20,7 @@ declare
   v_job public.jobs;
   v_size int;
   v_tasks int;
+  v_is_any_large boolean;
 begin
   select j.*
   into v_job
@@ -109,17 +110,20 @@ begin
     ) as s (step, kind, input, depends_on)
     inner join jobsdb.task_kinds as k on k.kind = s.kind
     order by s.step
-    returning 1
+    -- What is small and not compressed has nothing that could be too large or too deep.
+    returning pg_column_size(input) >= 2000 or pg_column_compression(input) is not null as is_large
   )
-  select count(*) into v_tasks from planned;
+  select
+    count(*),
+    coalesce(bool_or(p.is_large), false)
+  into v_tasks, v_is_any_large
+  from planned as p;
 
-  -- What is small and not compressed has nothing that could be too large or too deep.
-  perform jobsdb.check_input(t.input)
-  from public.job_tasks as t
-  where t.job_id = v_job.id
-    and t.org_id = v_job.org_id
-    and t.batch = plan_batch.batch
-    and (pg_column_size(t.input) >= 2000 or pg_column_compression(t.input) is not null);
+  if v_is_any_large then
+    perform jobsdb.check_input(t.input)
+    from public.job_tasks as t
+    where t.job_id = v_job.id and t.org_id = v_job.org_id and t.batch = plan_batch.batch;
+  end if;
   return v_tasks;
 end;
 $$;
