@@ -569,6 +569,21 @@ def test_params_that_are_too_large_or_too_deep_are_refused(tx: psycopg.Connectio
                 tx.execute(CREATE, ['{"name": "x", "params": ' + given + "}"])
 
 
+def test_a_draft_that_is_too_large_for_a_task_is_refused_where_it_is_planned(
+    tx: psycopg.Connection,
+) -> None:
+    """What all drafts say fits into params, and with the contacts of one chunk not into a task."""
+    for n in range(3):
+        add(tx, person(str(n) + "k" * 199, f"c{n}@example.com"))
+    payload = {"name": "x", "params": params(variables={"said": "x" * (MIB - 400)})}
+    with as_tenant(tx, A), refused(tx, "JB012", "input is too large"):
+        tx.execute(CREATE, [Jsonb(payload)])
+    payload["params"]["batch_size"] = 1
+    with as_tenant(tx, A):
+        job = row(tx, CREATE, Jsonb(payload))["id"]
+    assert len(drafts(tx, job, 0)) == 3
+
+
 EXPLAIN = """
 select touch, day, template, is_named, subject, batch_size, review_mode, opens,
   closes, days, time_zone, variables
