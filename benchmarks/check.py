@@ -42,13 +42,14 @@ MANY = 1_000_000
 ALLOWED = {
     "log of a task: one task, complete_and_claim": 1150,
     "log of a task: one task, claim_tasks and complete_tasks": 1460,
+    "instructions a task, 1 a call, complete_and_claim ÷ floor": 2.7,  # 2.52 to 2.60 seen
     "instructions a task, 1 a call, two calls ÷ floor": 3.3,
     "a page of review_queue in its own order, 1,000 wait behind 100,000 of another tenant"
     " ÷ only 1,000 wait": 15,
     "a page of review_queue by since, 1,000 wait behind 100,000 of another tenant"
     " ÷ only 1,000 wait": 15,
 }
-"""Over their bars, and how far they may be: docs/performance/README.md says why."""
+"""Over their bars or at them, and how far they may be: docs/performance/README.md says why."""
 INTRO = """# Bars without a clock
 
 Written by `python -m benchmarks.check docs/performance/check.md`; CI holds every line.
